@@ -1,0 +1,47 @@
+/* device/stream.h - where ops run: on the CPU backend a team of pinned threads.
+ *
+ * device_stream_run gives every thread of the team the same function with its number; the caller
+ * is thread 0. Waiting threads spin briefly, then park on a futex. No locks, no allocation.
+ * Thread: one caller at a time. */
+#ifndef GEMMAD_DEVICE_STREAM_H
+#define GEMMAD_DEVICE_STREAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct device_stream;
+
+struct device_stream_config {
+    uint32_t n_threads; /* 1..256 */
+    const int *cpus;    /* [n_threads] OS cpu numbers to pin to, or NULL: not pinned */
+    size_t scratch_bytes; /* per thread, for ops; 0: the default of 1 MiB */
+    uint32_t spin_us;     /* before parking; 0: the default (short when threads exceed cores) */
+};
+
+NODISCARD enum status device_stream_create(const struct device_stream_config *config,
+                                           struct device_stream **out, struct error *err);
+void device_stream_destroy(struct device_stream *stream);
+
+uint32_t device_stream_n_threads(const struct device_stream *stream);
+
+typedef void device_task_fn(void *context, uint32_t thread, uint32_t n_threads);
+void device_stream_run(struct device_stream *stream, device_task_fn *task, void *context);
+/* Inside a task: waits until every thread of the team is here. */
+void device_stream_barrier(struct device_stream *stream);
+/* Inside a task (or on thread 0 outside of one): that thread's scratch, 64-byte aligned, contents undefined. */
+void *device_stream_scratch(struct device_stream *stream, uint32_t thread, size_t bytes);
+
+/* The half-open share of n items (in units of grain) that a thread takes. */
+static inline void device_share(size_t n, size_t grain, uint32_t thread, uint32_t n_threads,
+                                size_t *begin, size_t *end)
+{
+    size_t n_units = (n + grain - 1) / grain;
+    size_t first = n_units * thread / n_threads * grain;
+    size_t last = n_units * (thread + 1) / n_threads * grain;
+    *begin = first < n ? first : n;
+    *end = last < n ? last : n;
+}
+
+#endif
