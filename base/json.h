@@ -15,16 +15,24 @@
 #include "base/status.h"
 #include "base/text_buffer.h"
 
-enum json_type { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+enum json_type {
+    JSON_NULL,
+    JSON_FALSE,
+    JSON_TRUE,
+    JSON_NUMBER,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT
+};
 
 struct json_value {
     enum json_type type;
-    uint32_t n;       /* JSON_ARRAY, JSON_OBJECT: members. */
-    size_t length;    /* JSON_STRING: bytes of text (NUL may occur). JSON_NUMBER: characters. */
+    uint32_t n;    /* JSON_ARRAY, JSON_OBJECT: members. */
+    size_t length; /* JSON_STRING: bytes of text (NUL may occur). JSON_NUMBER: characters. */
     union {
-        const char *text;               /* JSON_STRING: unescaped UTF-8; JSON_NUMBER: as written;
-                                           both NUL-terminated */
-        const struct json_value *items; /* JSON_ARRAY: [n] */
+        const char *text;                  /* JSON_STRING: unescaped UTF-8; JSON_NUMBER: as written;
+                                              both NUL-terminated */
+        const struct json_value *items;    /* JSON_ARRAY: [n] */
         const struct json_member *members; /* JSON_OBJECT: [n], in order */
     };
 };
@@ -36,8 +44,8 @@ struct json_member {
 };
 
 struct json_limits {
-    size_t max_bytes;   /* of text; 0: 1 GiB */
-    uint32_t max_depth; /* nested containers; 0: 128 */
+    size_t max_bytes;   /* of text; 0: 1 GiB, which is also the most */
+    uint32_t max_depth; /* nested containers; 0: 128; at most 1024 */
 };
 
 struct json_document;

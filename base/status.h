@@ -6,7 +6,7 @@
 #define GEMMAD_BASE_STATUS_H
 
 #define NODISCARD __attribute__((warn_unused_result))
-#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
+#define PRINTF_LIKE(template, first) __attribute__((format(printf, template, first)))
 
 enum status {
     STATUS_OK = 0,

@@ -88,7 +88,7 @@ uint64_t test_random_in(uint64_t *state, uint64_t low, uint64_t high)
 
 int main(int argc, char **argv)
 {
-    int n_passed = 0;
+    volatile int n_passed = 0;
     volatile int n_failed = 0;
     for (volatile int i = 0; i < n_tests; i++) {
         bool wanted = argc < 2;
