@@ -1,0 +1,69 @@
+/* engine/engine.h - the coordinator's heart: takes requests, runs steps on the workers, hands out
+ * events. One thread owns the scheduler, the pages and every sequence; the functions here are its
+ * mail box and may be called from any thread, except that callbacks run on the engine thread.
+ *
+ * Two steps are in flight: step n + 1 is prepared while step n runs; a sequence that ends in step n
+ * is trimmed from what step n + 1 brought back. */
+#ifndef GEMMAD_ENGINE_ENGINE_H
+#define GEMMAD_ENGINE_ENGINE_H
+
+#include "engine/request.h"
+#include "kvcache/params.h"
+#include "text/tokenizer.h"
+
+struct engine;
+
+/* Where steps go: rings to real workers, or a null device in tests and benchmarks. */
+struct engine_backend {
+    void *context;
+    /* Memory for the next step of at most step_max_bytes, or NULL when max_steps are in flight. */
+    void *(*begin_step)(void *context);
+    void (*submit_step)(void *context, size_t n_bytes);
+    /* The next result; waits up to timeout_ns. DEADLINE_EXCEEDED: none yet. UNAVAILABLE: the
+     * workers are gone (the engine fails what runs, and waits for engine_backend_reset). */
+    enum status (*read_result)(void *context, uint64_t timeout_ns, const void **out, size_t *n);
+    void (*release_result)(void *context);
+    /* Wakes a read_result that waits, from any thread. */
+    void (*wake)(void *context);
+};
+
+struct engine_config {
+    struct step_limits limits; /* max_rows is the token budget of a step */
+    struct kv_params kv;
+    struct engine_backend backend;
+    const struct tokenizer *tokenizer; /* for text deltas and stop strings; may be NULL in tests */
+    uint32_t max_queued; /* requests waiting; one more is RESOURCE_EXHAUSTED */
+    uint32_t max_chunk_rows; /* prefill rows of one sequence in a step; 0: max_rows */
+};
+
+NODISCARD enum status engine_create(const struct engine_config *config, struct engine **out,
+                                    struct error *err);
+/* Fails what is left with UNAVAILABLE, joins the thread. */
+void engine_destroy(struct engine *engine);
+
+/* Queues a request; events come through on_event until one with `last` or FAILED. Errors here mean
+ * that no event will come: ALREADY_EXISTS, RESOURCE_EXHAUSTED (queue full; or it can never fit the
+ * pages, with the numbers), UNAVAILABLE (draining or the workers are gone). */
+NODISCARD enum status engine_submit(struct engine *engine, const struct request *request,
+                                    engine_event_fn *on_event, void *context, struct error *err);
+/* Ends a request: its sequences finish with FINISH_ABORT. False: no such live request. Any moment. */
+bool engine_abort(struct engine *engine, const char *request_id);
+
+/* No new requests; on_drained (may be NULL) is called once nothing is left. */
+void engine_drain(struct engine *engine, void (*on_drained)(void *context), void *context);
+
+/* The workers died: fail what runs with err. Then, with a new group of workers: go on. */
+void engine_backend_lost(struct engine *engine, const struct error *err);
+void engine_backend_reset(struct engine *engine, const struct engine_backend *backend);
+
+struct engine_stats {
+    uint64_t n_requests_total, n_prompt_tokens_total, n_generated_tokens_total, n_preemptions_total;
+    uint64_t n_steps_total, step_prepare_ns_total, forward_ns_total;
+    uint32_t n_waiting, n_running;
+    uint32_t n_pages[KV_MAX_GROUPS], n_free_pages[KV_MAX_GROUPS];
+    uint32_t n_groups;
+    bool draining, backend_up;
+};
+void engine_get_stats(struct engine *engine, struct engine_stats *out);
+
+#endif

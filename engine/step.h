@@ -1,0 +1,130 @@
+/* engine/step.h - the step descriptor (coordinator to every worker) and the step result (rank 0 to
+ * the coordinator): one batch through the model.
+ *
+ * A step is a flat message without pointers, read in place from the step ring (engine/ring.h):
+ * struct step_header, then the arrays in the order of its counts. Block tables are sent as changes:
+ * workers keep a table per (group, slot), so a step's size does not grow with context. A slot is a
+ * sequence's place in the workers' tables; the coordinator reuses it only when no step in flight
+ * reads it. Readers take messages only through step_open / step_result_open, which check every
+ * count, index and length against the limits. */
+#ifndef GEMMAD_ENGINE_STEP_H
+#define GEMMAD_ENGINE_STEP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "engine/sampling.h"
+
+struct step_limits {
+    uint32_t max_slots;     /* sequences that run at once */
+    uint32_t max_rows;      /* tokens in a step */
+    uint32_t max_positions; /* longest sequence, in tokens */
+    uint32_t vocab_size;
+    uint32_t n_groups;
+    uint32_t page_tokens;
+    uint32_t n_pages[4]; /* by group */
+    uint32_t max_blob_bytes;
+};
+
+struct step_header {
+    uint64_t step_id; /* from 1, without gaps */
+    uint32_t n_starts;
+    uint32_t n_page_updates;
+    uint32_t n_seqs;
+    uint32_t n_rows;
+    uint32_t blob_bytes;
+    uint32_t reserved;
+};
+
+/* A sequence takes a slot (first, or again after preemption): forget what the slot held. */
+struct step_start {
+    uint32_t slot;
+    uint32_t n_stop_ids; /* u32 ids in the blob at blob_offset: masked until min_tokens */
+    uint32_t n_biases;   /* then {u32 id, f32 bias} pairs */
+    uint32_t blob_offset; /* a multiple of 4 */
+    struct sampling_params sampling;
+};
+
+/* block_table[group][slot][index] = page. */
+struct step_page_update {
+    uint32_t group;
+    uint32_t slot;
+    uint32_t index; /* position / page_tokens */
+    uint32_t page;
+};
+
+enum step_seq_flags {
+    STEP_SAMPLE = 1,          /* sample after the last row (prompt complete, or decode) */
+    STEP_TOKEN_FROM_SLOT = 2, /* the (single) row's token is the one last sampled for the slot */
+    STEP_PROMPT_LOGPROBS = 4, /* every row's logprob of the token that follows it */
+};
+
+struct step_seq {
+    uint32_t slot;
+    uint32_t first_position;
+    uint32_t n_rows;
+    uint32_t flags;
+    uint32_t next_token; /* with STEP_PROMPT_LOGPROBS: the prompt's token after the last row, or
+                            UINT32_MAX at the prompt's end */
+};
+
+/* A checked view into a message. */
+struct step {
+    const struct step_header *header;
+    const struct step_start *starts;           /* [n_starts] */
+    const struct step_page_update *page_updates; /* [n_page_updates] */
+    const struct step_seq *seqs;               /* [n_seqs] */
+    const uint32_t *tokens;                    /* [n_rows], by sequence */
+    const unsigned char *blob;                 /* [blob_bytes] */
+};
+
+size_t step_max_bytes(const struct step_limits *limits);
+/* INTERNAL: the message breaks a rule, which one. */
+NODISCARD enum status step_open(const void *message, size_t n, const struct step_limits *limits,
+                                struct step *out, struct error *err);
+
+struct token_logprob {
+    uint32_t token_id;
+    float logprob;
+};
+
+struct step_result_header {
+    uint64_t step_id;
+    uint32_t n_seqs;
+    uint32_t n_logprobs; /* entries in the array behind the sequences */
+    uint64_t forward_ns; /* where the step's time went */
+    uint64_t sample_ns;
+};
+
+enum step_result_flags {
+    STEP_RESULT_TOKEN = 1,     /* token is a sampled one */
+    STEP_RESULT_BAD_LOGITS = 2, /* NaN, or everything masked: this sequence fails, no other does */
+};
+
+/* In the order of the step's sequences. Its entries in the logprobs array, at logprobs_offset:
+ * first, with a token and n_logprobs >= 0: the sampled token's, then n_top best ones; then, with
+ * STEP_PROMPT_LOGPROBS, for each row with a following token: that token's, then n_prompt_top best. */
+struct step_result_seq {
+    uint32_t slot;
+    uint32_t flags;
+    uint32_t token;
+    uint32_t n_top;
+    uint32_t n_prompt_rows;
+    uint32_t n_prompt_top;
+    uint32_t logprobs_offset;
+    uint32_t reserved;
+};
+
+struct step_result {
+    const struct step_result_header *header;
+    const struct step_result_seq *seqs;
+    const struct token_logprob *logprobs;
+};
+
+size_t step_result_max_bytes(const struct step_limits *limits);
+NODISCARD enum status step_result_open(const void *message, size_t n,
+                                       const struct step_limits *limits, struct step_result *out,
+                                       struct error *err);
+
+#endif

@@ -1,0 +1,71 @@
+/* model/weights.h - one rank's shard of the text model, packed for its kernels.
+ *
+ * Loading maps the checkpoint, checks that every tensor the config needs is there with the right
+ * shape and dtype and that no text tensor is unknown, plans the memory, packs in parallel on the
+ * stream's threads and reports progress. Norm weights and scalars are f32; linears are packed
+ * matrices in the stored dtype (COMPUTE_F32) or bf16 (COMPUTE_BF16). Owns its memory; the per-layer
+ * embedding table stays mapped. Thread: read-only after load. */
+#ifndef GEMMAD_MODEL_WEIGHTS_H
+#define GEMMAD_MODEL_WEIGHTS_H
+
+#include "device/stream.h"
+#include "kernels/types.h"
+#include "model/config.h"
+
+struct layer_weights {
+    const float *input_layernorm, *post_attention_layernorm; /* [hidden_size] */
+    const float *pre_feedforward_layernorm, *post_feedforward_layernorm;
+    const float *q_norm;                  /* [head_dim] */
+    const float *k_norm;                  /* [head_dim]; of kv_source for shared layers */
+    float layer_scalar;
+    struct packed_matrix qkv; /* [q | k | v rows of this rank, hidden_size]: q alone when KV is
+                                 shared, q and k when k_eq_v */
+    struct packed_matrix o;   /* [hidden_size, q columns of this rank], leaves */
+    struct packed_matrix gate_up; /* [gate | up rows of this rank, hidden_size] */
+    struct packed_matrix down;    /* [hidden_size, mlp columns of this rank], leaves */
+    uint32_t q_rows, kv_rows;     /* of this rank: heads * head_dim */
+    uint32_t mlp_rows;            /* gate rows of this rank */
+    /* per-layer inputs (hidden_size_per_layer_input > 0) */
+    struct packed_matrix per_layer_input_gate; /* [P, hidden_size] */
+    struct packed_matrix per_layer_projection; /* [hidden_size, P] */
+    const float *post_per_layer_input_norm;
+    /* experts (num_experts > 0) */
+    struct packed_matrix router;      /* [num_experts, hidden_size] */
+    const float *router_scale;        /* [hidden_size] */
+    const float *per_expert_scale;    /* [num_experts] */
+    const float *pre_feedforward_layernorm_2, *post_feedforward_layernorm_1,
+        *post_feedforward_layernorm_2;
+    struct packed_matrix *expert_gate_up; /* [experts of this rank]: [gate | up, hidden_size] */
+    struct packed_matrix *expert_down;    /* [experts of this rank]: [hidden_size, moe_intermediate] */
+};
+
+struct model_weights {
+    struct packed_matrix embed_tokens; /* [vocabulary rows of this rank, hidden_size] */
+    struct packed_matrix lm_head;      /* the same as embed_tokens when tied */
+    uint32_t vocab_begin;              /* first vocabulary row of this rank */
+    const float *norm;
+    struct raw_matrix embed_tokens_per_layer; /* [vocab_size_per_layer_input, L * P], mapped */
+    struct packed_matrix per_layer_model_projection; /* [L * P, hidden_size] */
+    const float *per_layer_projection_norm;          /* [P] */
+    uint32_t expert_begin, n_experts; /* of this rank */
+    struct layer_weights *layers;     /* [num_hidden_layers] */
+};
+
+struct model_load_options {
+    uint32_t rank, world_size;
+    enum compute compute;
+    /* Called now and then from the loading thread with bytes packed so far; may be NULL. */
+    void (*progress)(void *context, size_t done_bytes, size_t total_bytes);
+    void *progress_context;
+};
+
+struct checkpoint; /* model/checkpoint.h: the folder's safetensors, mapped and checked */
+
+NODISCARD enum status model_weights_load(const struct model_config *config,
+                                         const struct checkpoint *checkpoint,
+                                         const struct model_load_options *options,
+                                         struct device_stream *stream, struct model_weights **out,
+                                         struct error *err);
+void model_weights_destroy(struct model_weights *weights);
+
+#endif
