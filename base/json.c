@@ -73,7 +73,7 @@ static bool fail(struct parser *p, const char *what)
 
 static void *arena_take(struct json_document *document, size_t n_bytes)
 {
-    n_bytes = (n_bytes + 15) & ~(size_t)15;
+    n_bytes = n_bytes ? (n_bytes + 15) & ~(size_t)15 : 16; // nothing too has an address
     if (n_bytes <= document->n_free) {
         char *bytes = document->free_bytes;
         document->free_bytes += n_bytes;
@@ -376,7 +376,7 @@ static bool read_document(struct parser *p)
         struct json_value value;
         skip_blanks(p);
         if (*p->at == '{' || *p->at == '[') {
-            bool empty;
+            bool empty = false;
             if (!open_container(p, &empty))
                 return false;
             if (!empty)
@@ -419,6 +419,7 @@ static enum status parse_owned(char *text, size_t n, const struct json_limits *l
         .max_depth = max_depth < HIGHEST_MAX_DEPTH ? max_depth : HIGHEST_MAX_DEPTH,
         .err = err,
     };
+    mem_reserve(&p.pending, &p.pending_capacity, 1024, 1);
     bool parsed = read_document(&p);
     free(p.pending);
     free(p.frames);
