@@ -1,0 +1,78 @@
+/* daemon/config.h - how a gemmad was asked to run: defaults, then the YAML file, then the flags.
+ *
+ * One table of options (daemon/options.c) drives all of it: the keys of the file, the flags, the
+ * help, the ranges, so that they cannot disagree. Every value is checked where it is written and a
+ * complaint says where that was: "gemmad.yaml:3:5: ..." or "--tp: ...".
+ * Thread: a plain value; the owner's. */
+#ifndef GEMMAD_DAEMON_CONFIG_H
+#define GEMMAD_DAEMON_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+#define CONFIG_MAX_LISTENERS 16
+#define CONFIG_MAX_FILE_BYTES (1U << 20)
+
+enum config_compute { CONFIG_COMPUTE_AUTO, CONFIG_COMPUTE_F32, CONFIG_COMPUTE_BF16 };
+enum config_special_tokens { CONFIG_SPECIAL_TOKENS_LITERAL, CONFIG_SPECIAL_TOKENS_PARSE };
+
+struct address_list {
+    char *addresses[CONFIG_MAX_LISTENERS]; /* "HOST:PORT", "[IPV6]:PORT" or "unix:PATH" */
+    uint32_t n;
+};
+
+/* Meanings, ranges and defaults: the table in daemon/options.c, which --help prints. Texts are
+ * owned; NULL where the help says that there is no default. */
+struct config {
+    char *model; /* folder of the checkpoint; NULL: the default model */
+    char *served_model_name;
+    char *chat_template;                /* file */
+    uint32_t special_tokens_in_content; /* enum config_special_tokens */
+    struct address_list listen;
+    uint32_t tp;      /* workers: 1, 2, 4 or 8 */
+    uint32_t threads; /* per worker; 0: the cores, shared out */
+    uint32_t compute; /* enum config_compute */
+    uint32_t max_seqs;
+    uint32_t max_step_tokens;
+    uint32_t max_chunk_tokens; /* 0: max_step_tokens */
+    uint32_t max_context;      /* tokens; 0: what the model and the pages allow */
+    uint32_t max_queued;
+    uint32_t page_tokens;
+    uint32_t kv_pages;  /* per group; 0: by kv_memory */
+    uint64_t kv_memory; /* bytes, all ranks together; 0: by memory_fraction */
+    double memory_fraction;
+    uint64_t drain_timeout_ns;
+    uint64_t load_timeout_ns;
+    uint64_t step_timeout_ns;
+    uint32_t max_restarts; /* of the workers within restart_window_ns */
+    uint64_t restart_window_ns;
+    uint32_t log_level; /* enum log_level */
+    int32_t ready_fd;   /* -1: none */
+};
+
+/* The defaults of the table. */
+void config_init(struct config *config);
+void config_finish(struct config *config);
+
+/* Sets what the YAML text says, over what config holds. name stands for the file in messages;
+ * relative paths in it are taken from the folder of that name. INVALID_ARGUMENT:
+ * "gemmad.yaml:3:1: unknown key "max_seq"; did you mean "max_seqs"?". On failure config may hold a
+ * part of the file; the caller gives up. */
+NODISCARD enum status config_read_yaml(struct config *config, const char *text, size_t n,
+                                       const char *name, struct error *err);
+NODISCARD enum status config_read_file(struct config *config, const char *path, struct error *err);
+
+enum config_action { CONFIG_RUN, CONFIG_CHECK, CONFIG_HELP, CONFIG_VERSION };
+
+/* Reads a command line: the file named by --config first, wherever it stands, then the flags, then
+ * config_check. config is one that config_init made. */
+NODISCARD enum status config_read_args(struct config *config, int argc, char *const *argv,
+                                       enum config_action *out_action, struct error *err);
+
+/* What no option can check alone: combinations. */
+NODISCARD enum status config_check(const struct config *config, struct error *err);
+
+#endif

@@ -1,0 +1,228 @@
+/* daemon/config_yaml.c - the file: one mapping of the table's keys to scalars, or to a list of
+ * them where an option takes several. Values stay the text that was written (tags and quotes make
+ * no difference), so the table's own readers check them. libyaml is seen in this file alone; its
+ * loader is iterative and bounds nesting, and the file's size is bounded here. */
+#include "daemon/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <yaml.h>
+
+#include "base/mem.h"
+#include "daemon/options.h"
+
+struct reader {
+    yaml_document_t document;
+    struct config *config;
+    const char *name;
+    char *folder; // of name; NULL when it has none
+    struct error *err;
+};
+
+// Puts "file:line:column: " before what error_set worded.
+static enum status at(const struct reader *reader, yaml_mark_t mark, enum status st)
+{
+    if (reader->err)
+        error_prefix(reader->err, "%s:%zu:%zu", reader->name, mark.line + 1, mark.column + 1);
+    return st;
+}
+
+// A scalar without NUL bytes, as C strings are; else an error.
+static enum status scalar_text(struct reader *reader, const yaml_node_t *node, const char *key,
+                               const char **out)
+{
+    if (node->type != YAML_SCALAR_NODE)
+        return at(reader, node->start_mark,
+                  error_set(reader->err, STATUS_INVALID_ARGUMENT, "%s: expected one value", key));
+    const char *text = (const char *)node->data.scalar.value;
+    bool plain = node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    size_t n = node->data.scalar.length;
+    if (memchr(text, '\0', n))
+        return at(reader, node->start_mark,
+                  error_set(reader->err, STATUS_INVALID_ARGUMENT, "%s: a NUL character", key));
+    if (plain && (n == 0 || strcmp(text, "~") == 0 || strcmp(text, "null") == 0))
+        return at(reader, node->start_mark,
+                  error_set(reader->err, STATUS_INVALID_ARGUMENT,
+                            "%s: no value; leave the line out for the default", key));
+    *out = text;
+    return STATUS_OK;
+}
+
+static enum status read_scalar(struct reader *reader, const struct option *option,
+                               const yaml_node_t *node)
+{
+    const char *text;
+    enum status st = scalar_text(reader, node, option->name, &text);
+    if (st != STATUS_OK)
+        return st;
+    st = option_set(option, reader->config, text, reader->folder, reader->err);
+    if (st == STATUS_OK)
+        return st;
+    error_prefix(reader->err, "%s", option->name);
+    return at(reader, node->start_mark, st);
+}
+
+static enum status read_list(struct reader *reader, const struct option *option,
+                             const yaml_node_t *node)
+{
+    option_clear(option, reader->config);
+    if (node->type != YAML_SEQUENCE_NODE)
+        return read_scalar(reader, option, node);
+    enum status st = STATUS_OK;
+    const yaml_node_item_t *item = node->data.sequence.items.start;
+    for (; st == STATUS_OK && item < node->data.sequence.items.top; item++)
+        st = read_scalar(reader, option, yaml_document_get_node(&reader->document, *item));
+    return st;
+}
+
+static enum status unknown_key(struct reader *reader, const yaml_node_t *key, const char *text)
+{
+    const char *nearest = option_nearest(text, strlen(text));
+    if (nearest)
+        error_set(reader->err, STATUS_INVALID_ARGUMENT,
+                  "unknown key \"%.80s\"; did you mean \"%s\"?", text, nearest);
+    else
+        error_set(reader->err, STATUS_INVALID_ARGUMENT,
+                  "unknown key \"%.80s\"; gemmad --help lists them all", text);
+    return at(reader, key->start_mark, STATUS_INVALID_ARGUMENT);
+}
+
+static enum status read_pair(struct reader *reader, const yaml_node_pair_t *pair, bool *seen)
+{
+    const yaml_node_t *key = yaml_document_get_node(&reader->document, pair->key);
+    const yaml_node_t *value = yaml_document_get_node(&reader->document, pair->value);
+    const char *text;
+    enum status st = scalar_text(reader, key, "key", &text);
+    if (st != STATUS_OK)
+        return st;
+    const struct option *option = option_find(text, strlen(text));
+    if (!option || strchr(text, '-')) // a key has one spelling
+        return unknown_key(reader, key, text);
+    if (seen[option - options])
+        return at(reader, key->start_mark,
+                  error_set(reader->err, STATUS_INVALID_ARGUMENT, "%s is there twice", text));
+    seen[option - options] = true;
+    if (option->type == OPTION_ADDRESSES)
+        return read_list(reader, option, value);
+    return read_scalar(reader, option, value);
+}
+
+static enum status read_document(struct reader *reader)
+{
+    const yaml_node_t *root = yaml_document_get_root_node(&reader->document);
+    if (!root)
+        return STATUS_OK; // an empty file: all defaults
+    if (root->type != YAML_MAPPING_NODE)
+        return at(reader, root->start_mark,
+                  error_set(reader->err, STATUS_INVALID_ARGUMENT, "expected lines \"key: value\""));
+    bool *seen = mem_zeroed(n_options, sizeof *seen);
+    enum status st = STATUS_OK;
+    const yaml_node_pair_t *pair = root->data.mapping.pairs.start;
+    for (; st == STATUS_OK && pair < root->data.mapping.pairs.top; pair++)
+        st = read_pair(reader, pair, seen);
+    free(seen);
+    return st;
+}
+
+static enum status syntax_error(const struct reader *reader, const yaml_parser_t *parser)
+{
+    error_set(reader->err, STATUS_INVALID_ARGUMENT, "%s",
+              parser->problem ? parser->problem : "this is no YAML");
+    return at(reader, parser->problem_mark, STATUS_INVALID_ARGUMENT);
+}
+
+// There must be nothing behind the document: a second one would be silently ignored.
+static enum status read_end(struct reader *reader, yaml_parser_t *parser)
+{
+    yaml_document_t next;
+    if (!yaml_parser_load(parser, &next))
+        return syntax_error(reader, parser);
+    const yaml_node_t *root = yaml_document_get_root_node(&next);
+    enum status st = STATUS_OK;
+    if (root)
+        st = at(reader, root->start_mark,
+                error_set(reader->err, STATUS_INVALID_ARGUMENT, "a second document in the file"));
+    yaml_document_delete(&next);
+    return st;
+}
+
+static char *folder_of(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    if (!slash)
+        return NULL;
+    return mem_copy(name, slash == name ? 1 : (size_t)(slash - name));
+}
+
+enum status config_read_yaml(struct config *config, const char *text, size_t n, const char *name,
+                             struct error *err)
+{
+    struct reader reader = {.config = config, .name = name, .err = err};
+    yaml_parser_t parser;
+    CHECK(yaml_parser_initialize(&parser));
+    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
+    enum status st;
+    if (!yaml_parser_load(&parser, &reader.document)) {
+        st = syntax_error(&reader, &parser);
+    } else {
+        reader.folder = folder_of(name);
+        bool empty = !yaml_document_get_root_node(&reader.document);
+        st = read_document(&reader);
+        if (st == STATUS_OK && !empty)
+            st = read_end(&reader, &parser);
+        yaml_document_delete(&reader.document);
+        free(reader.folder);
+    }
+    yaml_parser_delete(&parser);
+    return st;
+}
+
+static enum status read_whole(int fd, const char *path, char **out, size_t *out_n,
+                              struct error *err)
+{
+    char *text = mem_zeroed(1, CONFIG_MAX_FILE_BYTES + 1);
+    size_t n = 0;
+    for (;;) {
+        ssize_t got = read(fd, text + n, CONFIG_MAX_FILE_BYTES + 1 - n);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got > 0 && n + (size_t)got <= CONFIG_MAX_FILE_BYTES) {
+            n += (size_t)got;
+            continue;
+        }
+        if (got == 0)
+            break;
+        int cause = errno;
+        free(text);
+        if (got > 0)
+            return error_set(err, STATUS_INVALID_ARGUMENT, "%s: larger than %u bytes", path,
+                             CONFIG_MAX_FILE_BYTES);
+        return error_set(err, STATUS_INVALID_ARGUMENT, "%s: %s", path, strerror(cause));
+    }
+    *out = text;
+    *out_n = n;
+    return STATUS_OK;
+}
+
+enum status config_read_file(struct config *config, const char *path, struct error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_INVALID_ARGUMENT,
+                         "%s: %s", path, strerror(errno));
+    char *text;
+    size_t n;
+    enum status st = read_whole(fd, path, &text, &n, err);
+    close(fd);
+    if (st != STATUS_OK)
+        return st;
+    st = config_read_yaml(config, text, n, path, err);
+    free(text);
+    return st;
+}

@@ -1,0 +1,144 @@
+/* daemon/options.c - the table, and what is done with a row other than reading its value
+ * (daemon/option_value.c). The order is the help's order. */
+#include "daemon/options.h"
+
+#include <string.h>
+
+#include "daemon/nearest.h"
+
+static const char *const compute_names[] = {"auto", "f32", "bf16", NULL};
+static const char *const special_names[] = {"literal", "parse", NULL};
+static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
+
+#define FIELD(name) offsetof(struct config, name)
+#define SECONDS INT64_C(1000000000)
+
+const struct option options[] = {
+    {"model", OPTION_PATH, FIELD(model), "Model", "DIR", NULL, 0, 0, NULL,
+     "folder of a Hugging Face checkpoint: config.json, *.safetensors, tokenizer.json. Also the "
+     "argument MODEL_DIR. Without one: the default model that came with gemmad"},
+    {"served_model_name", OPTION_TEXT, FIELD(served_model_name), NULL, "NAME", NULL, 1, 256, NULL,
+     "the name that clients see; without one, the folder's"},
+    {"chat_template", OPTION_PATH, FIELD(chat_template), NULL, "FILE", NULL, 0, 0, NULL,
+     "a Jinja template instead of the checkpoint's own"},
+    {"special_tokens_in_content", OPTION_CHOICE, FIELD(special_tokens_in_content), NULL,
+     "literal|parse", "literal", 0, 0, special_names,
+     "special tokens that a user typed stay plain text, or become tokens"},
+
+    {"listen", OPTION_ADDRESSES, FIELD(listen), "Network", "ADDRESS", "127.0.0.1:50051", 0, 0, NULL,
+     "HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 picks a free one and logs it. May be repeated"},
+
+    {"tp", OPTION_POWER, FIELD(tp), "Workers", "N", "1", 1, 8, NULL,
+     "workers that share the model by tensor parallelism: 1, 2, 4 or 8"},
+    {"threads", OPTION_COUNT, FIELD(threads), NULL, "N", "0", 0, 256, NULL,
+     "threads of each worker; 0: this machine's cores, shared out"},
+    {"compute", OPTION_CHOICE, FIELD(compute), NULL, "auto|f32|bf16", "auto", 0, 0, compute_names,
+     "the type of activations; auto: bf16 where the CPU has bf16 dot products, else f32"},
+    {"step_timeout", OPTION_DURATION, FIELD(step_timeout_ns), NULL, "TIME", "60s", SECONDS / 10,
+     3600 * SECONDS, NULL, "how long a worker waits for its peers before they count as lost"},
+    {"load_timeout", OPTION_DURATION, FIELD(load_timeout_ns), NULL, "TIME", "5m", SECONDS,
+     86400 * SECONDS, NULL, "how long a worker that loads may make no progress"},
+    {"max_restarts", OPTION_COUNT, FIELD(max_restarts), NULL, "N", "5", 0, 1000, NULL,
+     "gemmad gives up when the workers died more often than this within restart_window"},
+    {"restart_window", OPTION_DURATION, FIELD(restart_window_ns), NULL, "TIME", "10m", SECONDS,
+     86400 * SECONDS, NULL, "see max_restarts"},
+
+    {"max_seqs", OPTION_COUNT, FIELD(max_seqs), "Batching", "N", "64", 1, 4096, NULL,
+     "sequences that run at once"},
+    {"max_step_tokens", OPTION_COUNT, FIELD(max_step_tokens), NULL, "N", "512", 1, 65536, NULL,
+     "tokens in one step, of all sequences together"},
+    {"max_chunk_tokens", OPTION_COUNT, FIELD(max_chunk_tokens), NULL, "N", "0", 0, 65536, NULL,
+     "prompt tokens of one sequence in a step; 0: max_step_tokens"},
+    {"max_context", OPTION_COUNT, FIELD(max_context), NULL, "N", "0", 0, 1 << 24, NULL,
+     "tokens of a sequence, prompt and answer; 0: what the model allows"},
+    {"max_queued", OPTION_COUNT, FIELD(max_queued), NULL, "N", "1024", 0, 1000000, NULL,
+     "requests that may wait; one more is refused"},
+
+    {"page_tokens", OPTION_POWER, FIELD(page_tokens), "Memory", "N", "32", 8, 256, NULL,
+     "tokens in a page of the KV cache: a power of two"},
+    {"kv_pages", OPTION_COUNT, FIELD(kv_pages), NULL, "N", "0", 0, 1 << 30, NULL,
+     "pages of each group of the KV cache; 0: as many as kv_memory gives"},
+    {"kv_memory", OPTION_BYTES, FIELD(kv_memory), NULL, "SIZE", "0", 0, INT64_C(1) << 50, NULL,
+     "memory of the KV cache, all workers together (8GiB); 0: what memory_fraction leaves"},
+    {"memory_fraction", OPTION_FRACTION, FIELD(memory_fraction), NULL, "F", "0.9", 0, 0, NULL,
+     "part of the available memory that gemmad may use in all"},
+
+    {"drain_timeout", OPTION_DURATION, FIELD(drain_timeout_ns), "Process", "TIME", "30s", 0,
+     86400 * SECONDS, NULL, "after SIGTERM, how long running requests may take to finish"},
+    {"log_level", OPTION_CHOICE, FIELD(log_level), NULL, "LEVEL", "info", 0, 0, level_names,
+     "debug, info, warn or error"},
+    {"ready_fd", OPTION_NUMBER, FIELD(ready_fd), NULL, "FD", "-1", -1, 1 << 20, NULL,
+     "when ready, write the addresses, one a line, to this descriptor and close it"},
+};
+
+const size_t n_options = sizeof options / sizeof *options;
+
+const struct option *option_find(const char *name, size_t n)
+{
+    for (size_t i = 0; i < n_options; i++) {
+        const char *own = options[i].name;
+        size_t at = 0;
+        while (at < n && own[at] && (own[at] == name[at] || (own[at] == '_' && name[at] == '-')))
+            at++;
+        if (at == n && !own[at])
+            return &options[i];
+    }
+    return NULL;
+}
+
+const char *option_nearest(const char *word, size_t n)
+{
+    char plain[NEAREST_MAX_BYTES];
+    if (n > sizeof plain)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        plain[i] = word[i] == '-' ? '_' : word[i];
+    struct nearest nearest;
+    nearest_begin(&nearest, plain, n);
+    for (size_t i = 0; i < n_options; i++)
+        nearest_offer(&nearest, options[i].name);
+    return nearest_best(&nearest);
+}
+
+void option_flag(const struct option *option, struct text_buffer *out)
+{
+    text_buffer_append_text(out, "--");
+    for (const char *c = option->name; *c; c++)
+        text_buffer_append(out, *c == '_' ? "-" : c, 1);
+}
+
+// Words of text, wrapped at 100 columns with 8 blanks before each line.
+static void append_wrapped(struct text_buffer *out, const char *text)
+{
+    size_t column = 0;
+    while (*text) {
+        size_t word = strcspn(text, " ");
+        if (column == 0 || column + 1 + word > 100) {
+            text_buffer_append_text(out, column ? "\n        " : "        ");
+            column = 8;
+        } else {
+            text_buffer_append_text(out, " ");
+            column++;
+        }
+        text_buffer_append(out, text, word);
+        column += word;
+        text += word + strspn(text + word, " ");
+    }
+    text_buffer_append_text(out, "\n");
+}
+
+void options_describe(struct text_buffer *out)
+{
+    for (size_t i = 0; i < n_options; i++) {
+        const struct option *option = &options[i];
+        if (option->section)
+            text_buffer_append_format(out, "\n%s\n", option->section);
+        text_buffer_append_text(out, "    ");
+        option_flag(option, out);
+        text_buffer_append_format(out, " %s", option->metavar);
+        if (option->initial)
+            text_buffer_append_format(out, "  (default: %s)", option->initial);
+        text_buffer_append_text(out, "\n");
+        append_wrapped(out, option->help);
+    }
+}
