@@ -32,7 +32,7 @@ uint32_t tokenizer_id(const struct tokenizer *tokenizer, const char *entry, size
 bool tokenizer_is_special(const struct tokenizer *tokenizer, uint32_t id);
 
 /* The bytes that id stands for in decoded text: U+2581 already a space; a <0xNN> entry is its byte
- * (*out_is_byte true); special tokens give their own string. NULL with *out_n 0 for an unused id. */
+ * (*out_is_byte true); special tokens give their own string. NULL with *out_n 0: an unused id. */
 const char *tokenizer_token_bytes(const struct tokenizer *tokenizer, uint32_t id, size_t *out_n,
                                   bool *out_is_byte);
 
