@@ -1,0 +1,23 @@
+/* base/env.c - one table, so that no getenv hides anywhere else. */
+#include "base/env.h"
+
+#include <stdlib.h>
+
+#include "base/status.h"
+
+static const struct env_description table[N_ENV_VARIABLES] = {
+    [ENV_KERNELS] = {"GEMMAD_KERNELS",
+                     "The most that kernels may use of the CPU: twin, avx2, avx512 or avx512_bf16."},
+};
+
+const char *env_get(enum env_variable variable)
+{
+    const char *value = getenv(env_describe(variable)->name);
+    return value && *value ? value : NULL;
+}
+
+const struct env_description *env_describe(enum env_variable variable)
+{
+    CHECK((unsigned)variable < N_ENV_VARIABLES);
+    return &table[variable];
+}

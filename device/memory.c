@@ -1,0 +1,163 @@
+/* device/memory.c - anonymous mappings, aligned to a huge page so that the kernel can use one from
+ * the first byte on. Pages are not touched here: whoever fills a buffer does it with the threads
+ * that will read it, which also places it on their NUMA node. */
+#include "device/memory.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+
+// Maps bytes (whole pages) so that the start is a multiple of alignment (whole pages too).
+static void *map_aligned(size_t bytes, size_t alignment)
+{
+    size_t slack = alignment - (size_t)sysconf(_SC_PAGESIZE);
+    if (bytes > SIZE_MAX - slack)
+        return NULL;
+    void *mapping = mmap(NULL, bytes + slack, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapping == MAP_FAILED)
+        return NULL;
+    size_t before = (alignment - (uintptr_t)mapping % alignment) % alignment;
+    unsigned char *data = (unsigned char *)mapping + before;
+    if (before > 0)
+        munmap(mapping, before);
+    if (slack > before)
+        munmap(data + bytes, slack - before);
+    return data;
+}
+
+enum status device_buffer_create(size_t bytes, const char *what, struct device_buffer *out,
+                                 struct error *err)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t length = bytes == 0 ? page : bytes;
+    void *data = NULL;
+    if (length <= SIZE_MAX - page) {
+        length = (length + page - 1) / page * page;
+        data = map_aligned(length, length >= HUGE_PAGE_BYTES ? HUGE_PAGE_BYTES : page);
+    }
+    if (!data)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%s: no memory for %zu bytes", what,
+                         bytes);
+    if (length >= HUGE_PAGE_BYTES)
+        madvise(data, length, MADV_HUGEPAGE); // a kernel without them changes speed alone
+    *out = (struct device_buffer){.data = data, .bytes = bytes};
+    return STATUS_OK;
+}
+
+void device_buffer_destroy(struct device_buffer *buffer)
+{
+    if (buffer->data) {
+        size_t page = (size_t)sysconf(_SC_PAGESIZE);
+        size_t length = buffer->bytes == 0 ? page : (buffer->bytes + page - 1) / page * page;
+        munmap(buffer->data, length);
+    }
+    *buffer = (struct device_buffer){0};
+}
+
+// The number behind "key" at the start of a line of the file ("" : the file's first word), or
+// fallback when there is none; cgroup's "max" and v1's huge "unlimited" stay larger than any memory.
+static uint64_t read_number(const char *path, const char *key, uint64_t fallback)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return fallback;
+    uint64_t number = fallback;
+    char line[256];
+    while (fgets(line, sizeof line, file)) {
+        size_t n = strlen(key);
+        if (strncmp(line, key, n) != 0)
+            continue;
+        char *end;
+        errno = 0;
+        unsigned long long value = strtoull(line + n, &end, 10);
+        if (end != line + n && errno == 0)
+            number = value;
+        break;
+    }
+    fclose(file);
+    return number;
+}
+
+// What one cgroup folder still allows. Its file cache can be dropped, so it does not count as used.
+static uint64_t cgroup_room(const char *folder, const char *limit_name, const char *usage_name,
+                            const char *cache_key)
+{
+    char path[PATH_MAX + 64];
+    snprintf(path, sizeof path, "%s/%s", folder, limit_name);
+    uint64_t limit = read_number(path, "", UINT64_MAX);
+    if (limit == UINT64_MAX)
+        return UINT64_MAX;
+    snprintf(path, sizeof path, "%s/%s", folder, usage_name);
+    uint64_t used = read_number(path, "", 0);
+    snprintf(path, sizeof path, "%s/memory.stat", folder);
+    uint64_t cache = read_number(path, cache_key, 0);
+    used -= cache < used ? cache : used;
+    return limit > used ? limit - used : 0;
+}
+
+// The least that this process's group and the groups around it allow. Inside a container the path
+// may not exist below the mount: then only the mount itself, which is the container's own group.
+static uint64_t hierarchy_room(const char *mount, const char *group, const char *limit_name,
+                               const char *usage_name, const char *cache_key)
+{
+    char folder[PATH_MAX];
+    int n = snprintf(folder, sizeof folder, "%s%s", mount, group);
+    if (n < 0 || (size_t)n >= sizeof folder)
+        return UINT64_MAX;
+    uint64_t room = UINT64_MAX;
+    size_t mount_length = strlen(mount);
+    for (;;) {
+        uint64_t here = cgroup_room(folder, limit_name, usage_name, cache_key);
+        room = here < room ? here : room;
+        char *slash = strrchr(folder, '/');
+        if (!slash || (size_t)(slash - folder) < mount_length)
+            return room;
+        *slash = '\0';
+    }
+}
+
+// Lines of /proc/self/cgroup are "number:controllers:path"; version 2 has "0::path".
+static uint64_t cgroups_room(void)
+{
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    if (!file)
+        return UINT64_MAX;
+    uint64_t room = UINT64_MAX;
+    char line[PATH_MAX];
+    while (fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = '\0';
+        char *controllers = strchr(line, ':');
+        char *group = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (!group)
+            continue;
+        *group++ = '\0';
+        controllers++;
+        uint64_t here = UINT64_MAX;
+        if (*controllers == '\0')
+            here = hierarchy_room("/sys/fs/cgroup", group, "memory.max", "memory.current",
+                                  "inactive_file ");
+        else if (strcmp(controllers, "memory") == 0)
+            here = hierarchy_room("/sys/fs/cgroup/memory", group, "memory.limit_in_bytes",
+                                  "memory.usage_in_bytes", "total_inactive_file ");
+        room = here < room ? here : room;
+    }
+    fclose(file);
+    return room;
+}
+
+size_t device_available_bytes(void)
+{
+    uint64_t kib = read_number("/proc/meminfo", "MemAvailable:", 0);
+    uint64_t bytes = kib > UINT64_MAX / 1024 ? UINT64_MAX : kib * 1024;
+    uint64_t room = cgroups_room();
+    bytes = room < bytes ? room : bytes;
+    return bytes > SIZE_MAX ? SIZE_MAX : (size_t)bytes;
+}

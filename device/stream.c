@@ -1,0 +1,232 @@
+/* device/stream.c - a team of threads that waits on generation numbers.
+ *
+ * Three numbers go up: a start (of a task), a finish, a barrier. Whoever waits spins on one for a
+ * short time, giving the core away in between, then parks on a futex: decode steps run thousands of
+ * ops a second and must not pay for a wake-up each, while ranks may well outnumber the cores.
+ * A waiter announces itself before it looks at the number for the last time, and a publisher looks
+ * for announced waiters after it has changed the number (both sequentially consistent), so a wake-up
+ * is never lost. Checked by tests/kernels/test_stream.c, also under ThreadSanitizer. */
+#include "device/stream.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "device/memory.h"
+
+#define MAX_THREADS 256
+#define DEFAULT_SCRATCH_BYTES ((size_t)1 << 20)
+#define DEFAULT_SPIN_US 50
+#define CROWDED_SPIN_US 2 // more threads than cores: whoever we wait for may need ours
+#define POLLS_PER_YIELD 64
+
+// Each on a cache line of its own, so that waiting on one does not slow down the others.
+struct generation {
+    _Alignas(64) _Atomic uint32_t number;
+    _Atomic uint32_t n_parked;
+};
+
+struct team_thread {
+    struct device_stream *stream;
+    uint32_t number;
+    pthread_t handle;
+};
+
+struct device_stream {
+    struct generation started;
+    struct generation finished;
+    struct generation barrier;
+    _Alignas(64) _Atomic uint32_t n_running; // threads but the caller that are in the task
+    _Alignas(64) _Atomic uint32_t n_at_barrier;
+    _Alignas(64) device_task_fn *task; // NULL: threads leave
+    void *context;
+    uint64_t spin_ns;
+    uint32_t n_threads;
+    uint32_t n_started; // threads whose handles are valid, the caller's place included
+    size_t scratch_bytes;
+    struct device_buffer scratch;
+    struct team_thread threads[MAX_THREADS];
+};
+
+static void pause_briefly(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+// Returns once the number differs from seen.
+static void wait_for_change(struct generation *g, uint32_t seen, uint64_t spin_ns)
+{
+    uint64_t begin = 0;
+    for (;;) {
+        for (int i = 0; i < POLLS_PER_YIELD; i++) {
+            if (atomic_load_explicit(&g->number, memory_order_acquire) != seen)
+                return;
+            pause_briefly();
+        }
+        uint64_t now = clock_now_ns();
+        if (begin == 0)
+            begin = now;
+        if (now - begin >= spin_ns)
+            break;
+        sched_yield();
+    }
+    atomic_fetch_add(&g->n_parked, 1);
+    while (atomic_load(&g->number) == seen)
+        syscall(SYS_futex, &g->number, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+    atomic_fetch_sub(&g->n_parked, 1);
+}
+
+static void publish_next(struct generation *g)
+{
+    atomic_fetch_add(&g->number, 1);
+    if (atomic_load(&g->n_parked) > 0)
+        syscall(SYS_futex, &g->number, FUTEX_WAKE_PRIVATE, MAX_THREADS, NULL, NULL, 0);
+}
+
+static void *thread_main(void *argument)
+{
+    struct team_thread *self = argument;
+    struct device_stream *stream = self->stream;
+    uint32_t seen = 0;
+    for (;;) {
+        wait_for_change(&stream->started, seen, stream->spin_ns);
+        seen++; // the next start comes only after this one's finish
+        if (!stream->task)
+            return NULL;
+        stream->task(stream->context, self->number, stream->n_threads);
+        if (atomic_fetch_sub(&stream->n_running, 1) == 1)
+            publish_next(&stream->finished);
+    }
+}
+
+static enum status pin(pthread_t thread, int cpu, struct error *err)
+{
+    if (cpu < 0 || cpu >= CPU_SETSIZE)
+        return error_set(err, STATUS_INVALID_ARGUMENT, "cpu %d: not in 0..%d", cpu,
+                         CPU_SETSIZE - 1);
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((unsigned)cpu, &set);
+    int error = pthread_setaffinity_np(thread, sizeof set, &set);
+    if (error != 0)
+        return error_set(err, STATUS_INVALID_ARGUMENT, "cannot pin a thread to cpu %d: %s", cpu,
+                         strerror(error));
+    return STATUS_OK;
+}
+
+static uint64_t default_spin_ns(uint32_t n_threads)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    int n_cpus = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    uint64_t us = n_threads > (uint32_t)n_cpus ? CROWDED_SPIN_US : DEFAULT_SPIN_US;
+    return us * NS_PER_US;
+}
+
+// Thread 0 is the caller; the others are started here.
+static enum status start_threads(struct device_stream *stream, const int *cpus, struct error *err)
+{
+    stream->n_started = 1;
+    for (uint32_t t = 1; t < stream->n_threads; t++) {
+        struct team_thread *thread = &stream->threads[t];
+        thread->stream = stream;
+        thread->number = t;
+        int error = pthread_create(&thread->handle, NULL, thread_main, thread);
+        if (error != 0)
+            return error_set(err, STATUS_RESOURCE_EXHAUSTED, "cannot start thread %u of %u: %s", t,
+                             stream->n_threads, strerror(error));
+        stream->n_started++;
+        enum status st = cpus ? pin(thread->handle, cpus[t], err) : STATUS_OK;
+        if (st != STATUS_OK)
+            return st;
+    }
+    return cpus ? pin(pthread_self(), cpus[0], err) : STATUS_OK;
+}
+
+enum status device_stream_create(const struct device_stream_config *config,
+                                 struct device_stream **out, struct error *err)
+{
+    if (config->n_threads < 1 || config->n_threads > MAX_THREADS)
+        return error_set(err, STATUS_INVALID_ARGUMENT, "n_threads=%u: not in 1..%d",
+                         config->n_threads, MAX_THREADS);
+    size_t scratch = config->scratch_bytes ? config->scratch_bytes : DEFAULT_SCRATCH_BYTES;
+    if (scratch > SIZE_MAX / MAX_THREADS - 63)
+        return error_set(err, STATUS_INVALID_ARGUMENT, "scratch_bytes=%zu: too large", scratch);
+    struct device_stream *stream = aligned_alloc(64, sizeof *stream);
+    CHECK(stream);
+    memset(stream, 0, sizeof *stream);
+    stream->n_threads = config->n_threads;
+    stream->scratch_bytes = (scratch + 63) & ~(size_t)63;
+    stream->spin_ns =
+        config->spin_us ? config->spin_us * NS_PER_US : default_spin_ns(config->n_threads);
+    enum status st = device_buffer_create(stream->scratch_bytes * stream->n_threads,
+                                          "scratch of the stream", &stream->scratch, err);
+    if (st == STATUS_OK)
+        st = start_threads(stream, config->cpus, err);
+    if (st != STATUS_OK) {
+        device_stream_destroy(stream);
+        return st;
+    }
+    *out = stream;
+    return STATUS_OK;
+}
+
+void device_stream_destroy(struct device_stream *stream)
+{
+    if (!stream)
+        return;
+    stream->task = NULL;
+    publish_next(&stream->started);
+    for (uint32_t t = 1; t < stream->n_started; t++)
+        pthread_join(stream->threads[t].handle, NULL);
+    device_buffer_destroy(&stream->scratch);
+    free(stream);
+}
+
+uint32_t device_stream_n_threads(const struct device_stream *stream)
+{
+    return stream->n_threads;
+}
+
+void device_stream_run(struct device_stream *stream, device_task_fn *task, void *context)
+{
+    if (stream->n_threads == 1) {
+        task(context, 0, 1);
+        return;
+    }
+    uint32_t finished = atomic_load_explicit(&stream->finished.number, memory_order_relaxed);
+    stream->task = task;
+    stream->context = context;
+    atomic_store_explicit(&stream->n_running, stream->n_threads - 1, memory_order_relaxed);
+    publish_next(&stream->started);
+    task(context, 0, stream->n_threads);
+    wait_for_change(&stream->finished, finished, stream->spin_ns);
+}
+
+void device_stream_barrier(struct device_stream *stream)
+{
+    uint32_t seen = atomic_load(&stream->barrier.number);
+    if (atomic_fetch_add(&stream->n_at_barrier, 1) + 1 < stream->n_threads) {
+        wait_for_change(&stream->barrier, seen, stream->spin_ns);
+        return;
+    }
+    atomic_store(&stream->n_at_barrier, 0);
+    publish_next(&stream->barrier);
+}
+
+void *device_stream_scratch(struct device_stream *stream, uint32_t thread, size_t bytes)
+{
+    CHECK(thread < stream->n_threads && bytes <= stream->scratch_bytes);
+    return (unsigned char *)stream->scratch.data + thread * stream->scratch_bytes;
+}
