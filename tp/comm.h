@@ -21,11 +21,14 @@ struct tp_comm;
 struct tp_comm_config {
     uint32_t rank;
     uint32_t world_size; /* 1, 2, 4 or 8 */
-    int shared_fd;       /* memory file of tp_comm_shared_bytes() bytes, zeroed; dup'ed; -1 if world_size is 1 */
-    size_t max_message_bytes; /* larger messages are cut into pieces */
-    uint64_t timeout_ns; /* deadline of every collective; 0: 60 s */
+    int shared_fd; /* memory file of tp_comm_shared_bytes() bytes, zeroed, one for each group; may
+                      be closed after create; -1 if world_size is 1 */
+    size_t max_message_bytes; /* 64 bytes .. 4 GiB; larger messages are cut into pieces */
+    uint64_t timeout_ns;      /* deadline of every collective; 0: 60 s */
+    uint32_t spin_us; /* before a wait sleeps; 0: the default (none when ranks exceed cores) */
 };
 
+/* 0 for a world of one, and for a config that tp_comm_create refuses. */
 size_t tp_comm_shared_bytes(uint32_t world_size, size_t max_message_bytes);
 NODISCARD enum status tp_comm_create(const struct tp_comm_config *config, struct tp_comm **out,
                                      struct error *err);

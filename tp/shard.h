@@ -16,7 +16,7 @@ enum shard_rule {
     SHARD_O_COLUMNS,  /* columns by query head; sums go on in the all-reduce */
     SHARD_MLP_ROWS,   /* rows of intermediate_size */
     SHARD_MLP_COLUMNS,
-    SHARD_EXPERTS, /* dimension 0, by leaf: rank r holds experts [floor(r E / D), floor((r + 1) E / D)) */
+    SHARD_EXPERTS, /* dimension 0, by leaf: rank r holds [floor(r E / D), floor((r + 1) E / D)) */
     SHARD_MAPPED,  /* stays in the file, read where it is (per-layer embedding table) */
 };
 

@@ -1,0 +1,159 @@
+/* tp/collectives.c - the collectives as series of phases (tp/comm_shared.h).
+ *
+ * One-shot all-reduce: every rank reads every peer's message, one phase, world_size reads of n.
+ * Two-shot: every rank sums its slice and shows it, two phases, about two reads of n. Both add in
+ * the order of tree_sum, so which of them ran cannot be told from the result.
+ * Messages longer than a buffer are cut into pieces, each with phases of its own. */
+#include "tp/comm.h"
+
+#include <string.h>
+
+#include "tp/comm_shared.h"
+#include "tp/tree_sum.h"
+
+#define TWO_SHOT_MIN_BYTES ((size_t)256 << 10)
+#define SLICE_UNIT ((size_t)16) /* floats of a cache line: slices of two ranks share none */
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+enum status comm_all_reduce_one_shot(struct tp_comm *comm, float *data, size_t n, struct error *err)
+{
+    uint64_t phase = comm->n_phases;
+    if (n)
+        memcpy(comm_buffer(comm, comm->rank, phase), data, n * sizeof *data);
+    enum status st = comm_phase(comm, err);
+    if (st != STATUS_OK)
+        return st;
+    const float *parts[COMM_MAX_RANKS];
+    for (uint32_t r = 0; r < comm->world_size; r++)
+        parts[r] = (const float *)comm_buffer(comm, r, phase);
+    tree_sum(data, parts, comm->world_size, n);
+    return STATUS_OK;
+}
+
+static void slice_of(size_t n, uint32_t rank, uint32_t world_size, size_t *begin, size_t *end)
+{
+    size_t n_units = (n + SLICE_UNIT - 1) / SLICE_UNIT;
+    *begin = smaller(n_units * rank / world_size * SLICE_UNIT, n);
+    *end = smaller(n_units * (rank + 1) / world_size * SLICE_UNIT, n);
+}
+
+enum status comm_all_reduce_two_shot(struct tp_comm *comm, float *data, size_t n, struct error *err)
+{
+    uint64_t phase = comm->n_phases;
+    if (n)
+        memcpy(comm_buffer(comm, comm->rank, phase), data, n * sizeof *data);
+    enum status st = comm_phase(comm, err);
+    if (st != STATUS_OK)
+        return st;
+    size_t begin, end;
+    slice_of(n, comm->rank, comm->world_size, &begin, &end);
+    const float *parts[COMM_MAX_RANKS];
+    for (uint32_t r = 0; r < comm->world_size; r++)
+        parts[r] = (const float *)comm_buffer(comm, r, phase) + begin;
+    tree_sum((float *)comm_buffer(comm, comm->rank, phase + 1) + begin, parts, comm->world_size,
+             end - begin);
+    st = comm_phase(comm, err);
+    if (st != STATUS_OK)
+        return st;
+    for (uint32_t r = 0; r < comm->world_size; r++) {
+        slice_of(n, r, comm->world_size, &begin, &end);
+        if (end > begin)
+            memcpy(data + begin, (const float *)comm_buffer(comm, r, phase + 1) + begin,
+                   (end - begin) * sizeof *data);
+    }
+    return STATUS_OK;
+}
+
+enum status tp_all_reduce(struct tp_comm *comm, float *data, size_t n, struct error *err)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(n, sizeof *data, &bytes))
+        return error_set(err, STATUS_INVALID_ARGUMENT, "all_reduce of %zu floats", n);
+    enum status st = comm_begin(comm, COLLECTIVE_ALL_REDUCE, 0, bytes, err);
+    if (st != STATUS_OK || comm->world_size == 1)
+        return st;
+    size_t done = 0;
+    do {
+        size_t piece = smaller(n - done, comm->piece_bytes / sizeof *data);
+        if (piece * sizeof *data < TWO_SHOT_MIN_BYTES)
+            st = comm_all_reduce_one_shot(comm, data + done, piece, err);
+        else
+            st = comm_all_reduce_two_shot(comm, data + done, piece, err);
+        done += piece;
+    } while (st == STATUS_OK && done < n);
+    return st;
+}
+
+static enum status gather_piece(struct tp_comm *comm, const unsigned char *in, size_t n,
+                                size_t out_stride, unsigned char *out, struct error *err)
+{
+    uint64_t phase = comm->n_phases;
+    if (n)
+        memcpy(comm_buffer(comm, comm->rank, phase), in, n);
+    enum status st = comm_phase(comm, err);
+    for (uint32_t r = 0; st == STATUS_OK && n && r < comm->world_size; r++)
+        memcpy(out + r * out_stride, comm_buffer(comm, r, phase), n);
+    return st;
+}
+
+enum status tp_all_gather(struct tp_comm *comm, const void *in, size_t n, void *out,
+                          struct error *err)
+{
+    size_t out_bytes;
+    if (__builtin_mul_overflow(n, comm->world_size, &out_bytes))
+        return error_set(err, STATUS_INVALID_ARGUMENT, "all_gather of %zu bytes a rank", n);
+    enum status st = comm_begin(comm, COLLECTIVE_ALL_GATHER, 0, n, err);
+    if (st != STATUS_OK)
+        return st;
+    if (comm->world_size == 1) {
+        if (n)
+            memcpy(out, in, n);
+        return STATUS_OK;
+    }
+    const unsigned char *from = in;
+    unsigned char *to = out;
+    size_t done = 0;
+    do {
+        size_t piece = smaller(n - done, comm->piece_bytes);
+        st = gather_piece(comm, from, piece, n, to, err);
+        done += piece;
+        from += piece;
+        to += piece;
+    } while (st == STATUS_OK && done < n);
+    return st;
+}
+
+enum status tp_broadcast(struct tp_comm *comm, uint32_t root, void *data, size_t n,
+                         struct error *err)
+{
+    if (root >= comm->world_size)
+        return error_set(err, STATUS_INVALID_ARGUMENT, "broadcast from rank %u: world_size is %u",
+                         root, comm->world_size);
+    enum status st = comm_begin(comm, COLLECTIVE_BROADCAST, root, n, err);
+    if (st != STATUS_OK || comm->world_size == 1)
+        return st;
+    unsigned char *at = data;
+    size_t done = 0;
+    do {
+        size_t piece = smaller(n - done, comm->piece_bytes);
+        uint64_t phase = comm->n_phases;
+        if (piece && root == comm->rank)
+            memcpy(comm_buffer(comm, root, phase), at, piece);
+        st = comm_phase(comm, err);
+        if (st == STATUS_OK && piece && root != comm->rank)
+            memcpy(at, comm_buffer(comm, root, phase), piece);
+        done += piece;
+        at += piece;
+    } while (st == STATUS_OK && done < n);
+    return st;
+}
+
+enum status tp_barrier(struct tp_comm *comm, struct error *err)
+{
+    enum status st = comm_begin(comm, COLLECTIVE_BARRIER, 0, 0, err);
+    return st != STATUS_OK || comm->world_size == 1 ? st : comm_phase(comm, err);
+}
