@@ -63,7 +63,8 @@ void device_buffer_destroy(struct device_buffer *buffer)
 }
 
 // The number behind "key" at the start of a line of the file ("" : the file's first word), or
-// fallback when there is none; cgroup's "max" and v1's huge "unlimited" stay larger than any memory.
+// fallback when there is none; cgroup's "max" and v1's huge "unlimited" stay larger than any
+// memory.
 static uint64_t read_number(const char *path, const char *key, uint64_t fallback)
 {
     FILE *file = fopen(path, "re");

@@ -4,8 +4,8 @@
  * short time, giving the core away in between, then parks on a futex: decode steps run thousands of
  * ops a second and must not pay for a wake-up each, while ranks may well outnumber the cores.
  * A waiter announces itself before it looks at the number for the last time, and a publisher looks
- * for announced waiters after it has changed the number (both sequentially consistent), so a wake-up
- * is never lost. Checked by tests/kernels/test_stream.c, also under ThreadSanitizer. */
+ * for announced waiters after it has changed the number (both sequentially consistent), so a
+ * wake-up is never lost. Checked by tests/kernels/test_stream.c, also under ThreadSanitizer. */
 #include "device/stream.h"
 
 #include <errno.h>
@@ -168,8 +168,8 @@ enum status device_stream_create(const struct device_stream_config *config,
     memset(stream, 0, sizeof *stream);
     stream->n_threads = config->n_threads;
     stream->scratch_bytes = (scratch + 63) & ~(size_t)63;
-    stream->spin_ns =
-        config->spin_us ? config->spin_us * NS_PER_US : default_spin_ns(config->n_threads);
+    stream->spin_ns = config->spin_us ? config->spin_us * NS_PER_US
+                                      : default_spin_ns(config->n_threads);
     enum status st = device_buffer_create(stream->scratch_bytes * stream->n_threads,
                                           "scratch of the stream", &stream->scratch, err);
     if (st == STATUS_OK)

@@ -1,24 +1,73 @@
 /* kernels/matmul.h - packing of weights, and the order of a matmul's sums.
  *
- * out[r, j] is one chain of f32 fused multiply-adds over k ascending inside a leaf (AVX512-BF16:
- * over pairs of k, a leaf's odd last one alone); leaves are summed in the tree of kernels/types.h.
- * The chain never depends on n_rows, on n or on threads. Moves packed_matrix_bytes() per call as
- * long as the rows fit the register tile, which is the figure to beat at decode. */
+ * out[r, j] is one chain of f32 fused multiply-adds over k ascending inside a leaf (AVX512-BF16
+ * with bf16 weights: over pairs of k, a leaf's odd last one alone); leaves are summed in the tree
+ * of kernels/types.h. The chain never depends on n_rows, on n or on threads, and AVX2 and AVX-512
+ * give the same bits. Moves packed_matrix_bytes() per call as long as the rows fit the register
+ * tile, which is the figure to beat at decode. k is at most MATMUL_MAX_K (the AVX512-BF16 form
+ * keeps a tile of rows in the stream's scratch).
+ *
+ * The layout: panels of PACK_ROWS outputs, so that one vector holds the same k of neighbouring
+ * outputs and no sum ever crosses lanes. f16, f32: [n / 64][k][64]. bf16: pairs of k interleaved,
+ * [n / 64][k / 2][64][2], so that a 32-bit lane holds two k's of an output (even k by a shift, odd
+ * k by a mask, and the bf16 dot product takes it as it is); each leaf begins a new pair, and the
+ * odd last k of a leaf is followed by a zero. Outputs beyond n are zeros.
+ *
+ * Against the twin (f64 chains): |error| <= MATMUL_TOLERANCE * sum over k of |x w|, before R. */
 #ifndef GEMMAD_KERNELS_MATMUL_H
 #define GEMMAD_KERNELS_MATMUL_H
 
 #include "base/status.h"
 #include "kernels/types.h"
 
+#define PACK_ROWS 64
+#define MATMUL_MAX_K 65536
+#define MATMUL_TOLERANCE 4e-6
+
 /* Bytes of data for the other fields; a multiple of 64. Leaves need not be of equal size. */
 size_t packed_matrix_bytes(const struct packed_matrix *matrix);
 
 /* Packs rows [row_begin, row_end) of the destination from source rows of k elements source_stride
  * elements apart (source points at row row_begin, column 0 of this rank's slice; no alignment).
- * Converts source_dtype to destination->dtype when they differ. Row ranges cut at multiples of
- * PACK_ROWS may be packed by several threads at once; padding rows are zeroed by the last range. */
-#define PACK_ROWS 64
+ * Converts source_dtype to destination->dtype when they differ (bf16 and f16 are not converted to
+ * each other). Row ranges cut at multiples of PACK_ROWS may be packed by several threads at once;
+ * padding rows are zeroed by the last range. */
 void matmul_pack(const struct packed_matrix *destination, uint32_t row_begin, uint32_t row_end,
                  const void *source, enum dtype source_dtype, size_t source_stride);
+
+/* One element of the matrix. */
+float packed_matrix_at(const struct packed_matrix *matrix, uint32_t row, uint32_t k);
+
+/* Leaf number `leaf` of this rank (from 0) covers this rank's inputs [*begin, *end). */
+static inline void packed_leaf_range(const struct packed_matrix *matrix, uint32_t leaf,
+                                     uint32_t *begin, uint32_t *end)
+{
+    *begin = 0;
+    *end = matrix->k;
+    if (matrix->n_leaves == 1)
+        return;
+    uint64_t total = matrix->k_total;
+    uint64_t origin = matrix->first_leaf * total / N_LEAVES;
+    *begin = (uint32_t)((matrix->first_leaf + leaf) * total / N_LEAVES - origin);
+    *end = (uint32_t)((matrix->first_leaf + leaf + 1) * total / N_LEAVES - origin);
+}
+
+/* Places for k in a row of a panel that n inputs of a leaf take. */
+static inline size_t packed_leaf_places(const struct packed_matrix *matrix, uint32_t n)
+{
+    return matrix->dtype == DTYPE_BF16 ? ((size_t)n + 1) & ~(size_t)1 : n;
+}
+
+/* Elements of one panel. */
+static inline size_t packed_panel_elements(const struct packed_matrix *matrix)
+{
+    size_t places = 0;
+    for (uint32_t leaf = 0; leaf < matrix->n_leaves; leaf++) {
+        uint32_t begin, end;
+        packed_leaf_range(matrix, leaf, &begin, &end);
+        places += packed_leaf_places(matrix, end - begin);
+    }
+    return places * PACK_ROWS;
+}
 
 #endif

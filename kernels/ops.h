@@ -7,7 +7,8 @@
  *   - R(.) is the rounding of the selected compute type;
  *   - every sum runs in an order that depends on one row's shape alone, so a row's result has the
  *     same bits in any batch, chunk and with any number of threads;
- *   - an op spreads its work over the stream's threads and is finished when it returns;
+ *   - an op spreads its work over the stream's threads (a twin stays on the caller's) and is
+ * finished when it returns;
  *   - no op allocates: scratch comes from the stream (device/stream.h).
  * Each op's own header gives the formula, the order of its sums and its tolerance to the twin. */
 #ifndef GEMMAD_KERNELS_OPS_H
@@ -50,8 +51,8 @@ typedef void residual_norm_fn(float *h, const float *x, const float *weight, uin
 /* kernels/rmsnorm.h: h = R(R(h + norm(R(norm(R(x1), w1) + norm(R(x2), w2)), w)) * scale): the same
  * for a layer with experts. x1, x2 rows with stride x_stride (they travel as [n_rows, 2 dim]). */
 typedef void residual_norm_moe_fn(float *h, const float *x1, const float *x2, uint32_t x_stride,
-                                  const float *w1, const float *w2, const float *w,
-                                  uint32_t n_rows, uint32_t dim, float eps, float scale,
+                                  const float *w1, const float *w2, const float *w, uint32_t n_rows,
+                                  uint32_t dim, float eps, float scale,
                                   struct device_stream *stream);
 
 /* kernels/rope.h: cos_out, sin_out [n_rows, half_dim]: R(cos(position * inv_freq)), R(sin(..)),
@@ -69,9 +70,9 @@ typedef void query_finish_fn(float *out, const float *q, uint32_t q_stride, uint
                              const float *sin, uint32_t n_rows, float eps,
                              const struct kv_view *view, struct device_stream *stream);
 
-/* kernels/rope.h: k, v [n_rows, n_kv_heads, head_dim] of the projections: K = rope(norm(k, k_norm)),
- * V = norm(v), written at slots [n_rows] (page * page_tokens + token within the page). v may be k
- * (attention_k_eq_v). With view->k_from_v only K's rotated dimensions are stored. */
+/* kernels/rope.h: k, v [n_rows, n_kv_heads, head_dim] of the projections: K = rope(norm(k,
+ * k_norm)), V = norm(v), written at slots [n_rows] (page * page_tokens + token within the page). v
+ * may be k (attention_k_eq_v). With view->k_from_v only K's rotated dimensions are stored. */
 typedef void kv_write_fn(const struct kv_view *view, const uint32_t *slots, const float *k,
                          uint32_t k_stride, const float *v, uint32_t v_stride, const float *k_norm,
                          const float *cos, const float *sin, uint32_t n_rows, float eps,
@@ -85,22 +86,22 @@ typedef void attention_paged_fn(float *out, const float *q, uint32_t n_heads,
                                 const struct kv_view *view, const struct attention_batch *batch,
                                 uint32_t window, struct device_stream *stream);
 
-/* kernels/gelu_mul.h: out = R(R(gelu_tanh(gate)) * up), rows of dim with strides; out may be gate. */
+/* kernels/gelu_mul.h: out = R(R(gelu_tanh(gate)) * up), rows of dim with strides; out may be gate.
+ */
 typedef void gelu_mul_fn(float *out, uint32_t out_stride, const float *gate, uint32_t gate_stride,
                          const float *up, uint32_t up_stride, uint32_t n_rows, uint32_t dim,
                          struct device_stream *stream);
 
 /* kernels/per_layer.h: out [n_rows, n_layers, dim] = R(R(norm(R(ctx * ctx_scale), weight) + tok) *
- * R(1/sqrt(2))): the per-layer inputs of E2B and E4B. out may be tok. */
+ * 2^(-1/2)): the per-layer inputs of E2B and E4B. out may be tok. */
 typedef void per_layer_inputs_fn(float *out, const float *ctx, const float *tok,
                                  const float *weight, uint32_t n_rows, uint32_t n_layers,
                                  uint32_t dim, float ctx_scale, float eps,
                                  struct device_stream *stream);
 
 /* kernels/router.h: out = R(R(norm(x) * scale_weight) * dim^(-1/2)): the router's input. */
-typedef void router_input_fn(float *out, const float *x, const float *scale_weight,
-                             uint32_t n_rows, uint32_t dim, float eps,
-                             struct device_stream *stream);
+typedef void router_input_fn(float *out, const float *x, const float *scale_weight, uint32_t n_rows,
+                             uint32_t dim, float eps, struct device_stream *stream);
 
 /* kernels/router.h: softmax over scores [n_rows, n_experts] in f32, the top_k largest (lower id on
  * ties) in descending order, weights renormalised to 1, then times per_expert_scale.

@@ -53,13 +53,13 @@ float f16_to_f32(uint16_t bits); /* exact, subnormals and infinities too */
 /* A linear's weight [n, k] in the layout the kernels want (kernels/matmul.h packs it). */
 struct packed_matrix {
     enum dtype dtype;
-    uint32_t n;        /* outputs (rows of the weight) this rank holds */
-    uint32_t k;        /* inputs this rank holds */
-    uint32_t n_leaves; /* 1: column-parallel, one chain over k; else N_LEAVES / world_size */
+    uint32_t n;          /* outputs (rows of the weight) this rank holds */
+    uint32_t k;          /* inputs this rank holds */
+    uint32_t n_leaves;   /* 1: column-parallel, one chain over k; else N_LEAVES / world_size */
     uint32_t first_leaf; /* row-parallel: the first of this rank's leaves; else 0 */
     uint32_t k_total;    /* row-parallel: inputs over all ranks; leaf l of N_LEAVES covers inputs
                             [l k_total / N_LEAVES, (l + 1) k_total / N_LEAVES), floors; else k */
-    void *data;        /* packed_matrix_bytes() bytes, 64-byte aligned; not owned */
+    void *data;          /* packed_matrix_bytes() bytes, 64-byte aligned; not owned */
 };
 
 /* Rows [n_rows, row_length] as a file holds them (the per-layer embedding table stays mapped). */
@@ -72,10 +72,10 @@ struct raw_matrix {
 
 /* One layer's keys and values in this rank's pages. A page holds page_tokens tokens of every layer
  * of its group; inside, each head's rows lie together:
- *     K of page p, head h, token t: pages + p * page_bytes + k_offset + ((h * page_tokens + t) * k_dim) * element
- *     V likewise with v_offset and v_dim.
- * k_from_v (attention_k_eq_v, full layers): K holds only the rotated dimensions, [0, r) then
- * [v_dim / 2, v_dim / 2 + r), k_dim = 2 r; the rest of the score comes from V (kernels/attention.h). */
+ *     K of page p, head h, token t: pages + p * page_bytes + k_offset + ((h * page_tokens + t) *
+ * k_dim) * element V likewise with v_offset and v_dim. k_from_v (attention_k_eq_v, full layers): K
+ * holds only the rotated dimensions, [0, r) then [v_dim / 2, v_dim / 2 + r), k_dim = 2 r; the rest
+ * of the score comes from V (kernels/attention.h). */
 struct kv_view {
     unsigned char *pages;
     size_t page_bytes;

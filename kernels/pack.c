@@ -1,0 +1,122 @@
+/* kernels/pack.c - weights from rows as a file has them to the panels of kernels/matmul.h.
+ *
+ * Bound by memory, both ways: sources are read a short run of k at a time, for the 64 rows of a
+ * panel in turn, so that both the 64 streams read and the panel written stay in the cache. */
+#include "kernels/matmul.h"
+
+enum { RUN = 64 }; // inputs of a row read at a time; a multiple of a pair
+
+static float element_to_f32(const void *elements, enum dtype dtype, size_t i)
+{
+    const unsigned char *bytes = (const unsigned char *)elements + i * dtype_bytes(dtype);
+    if (dtype == DTYPE_F32) {
+        float value;
+        memcpy(&value, bytes, sizeof value);
+        return value;
+    }
+    uint16_t bits;
+    memcpy(&bits, bytes, sizeof bits);
+    return dtype == DTYPE_BF16 ? bf16_to_f32(bits) : f16_to_f32(bits);
+}
+
+size_t packed_matrix_bytes(const struct packed_matrix *matrix)
+{
+    size_t n_panels = ((size_t)matrix->n + PACK_ROWS - 1) / PACK_ROWS;
+    return n_panels * packed_panel_elements(matrix) * dtype_bytes(matrix->dtype);
+}
+
+// Where (lane, i-th place of a leaf) lies from the leaf's start in a panel.
+static inline size_t place_index(enum dtype dtype, size_t place, uint32_t lane)
+{
+    if (dtype == DTYPE_BF16)
+        return place / 2 * (2 * PACK_ROWS) + 2 * (size_t)lane + place % 2;
+    return place * PACK_ROWS + lane;
+}
+
+static uint16_t element_to_half(const void *source, enum dtype from, enum dtype to, size_t i)
+{
+    if (from == to) {
+        uint16_t bits;
+        memcpy(&bits, (const unsigned char *)source + 2 * i, sizeof bits);
+        return bits;
+    }
+    CHECK(from == DTYPE_F32 && to == DTYPE_BF16); // what no loader asks for
+    return f32_to_bf16(element_to_f32(source, from, i));
+}
+
+// A run of n inputs of one row, to one lane from a place on.
+static void pack_run(void *leaf_data, enum dtype dtype, size_t place, uint32_t lane,
+                     const void *source, enum dtype source_dtype, size_t n)
+{
+    if (dtype == DTYPE_F32) {
+        float *out = leaf_data;
+        for (size_t i = 0; i < n; i++)
+            out[place_index(dtype, place + i, lane)] = element_to_f32(source, source_dtype, i);
+        return;
+    }
+    uint16_t *out = leaf_data;
+    for (size_t i = 0; i < n; i++)
+        out[place_index(dtype, place + i, lane)] = element_to_half(source, source_dtype, dtype, i);
+}
+
+// The places of a lane that no source element fills: all of a padding row's, a leaf's odd last.
+static void zero_places(void *leaf_data, enum dtype dtype, uint32_t lane, size_t begin, size_t end)
+{
+    for (size_t place = begin; place < end; place++) {
+        size_t i = place_index(dtype, place, lane);
+        memset((unsigned char *)leaf_data + i * dtype_bytes(dtype), 0, dtype_bytes(dtype));
+    }
+}
+
+// One leaf of one panel, of whose lanes the first n_rows have a source.
+static void pack_leaf(const struct packed_matrix *m, void *leaf_data, uint32_t n_inputs,
+                      uint32_t n_rows, const unsigned char *source, enum dtype source_dtype,
+                      size_t row_bytes)
+{
+    for (size_t k = 0; k < n_inputs; k += RUN) {
+        size_t n = n_inputs - k < RUN ? n_inputs - k : RUN;
+        for (uint32_t lane = 0; lane < n_rows; lane++)
+            pack_run(leaf_data, m->dtype, k, lane,
+                     source + lane * row_bytes + k * dtype_bytes(source_dtype), source_dtype, n);
+    }
+    size_t places = packed_leaf_places(m, n_inputs);
+    for (uint32_t lane = 0; lane < PACK_ROWS; lane++)
+        zero_places(leaf_data, m->dtype, lane, lane < n_rows ? n_inputs : 0, places);
+}
+
+void matmul_pack(const struct packed_matrix *destination, uint32_t row_begin, uint32_t row_end,
+                 const void *source, enum dtype source_dtype, size_t source_stride)
+{
+    const struct packed_matrix *m = destination;
+    CHECK(row_begin % PACK_ROWS == 0 && row_begin <= row_end && row_end <= m->n);
+    CHECK(row_end % PACK_ROWS == 0 || row_end == m->n);
+    size_t element = dtype_bytes(m->dtype);
+    size_t row_bytes = source_stride * dtype_bytes(source_dtype);
+    for (uint32_t row = row_begin; row < row_end; row += PACK_ROWS) {
+        uint32_t n_rows = row_end - row < PACK_ROWS ? row_end - row : PACK_ROWS;
+        const unsigned char *rows = (const unsigned char *)source + (row - row_begin) * row_bytes;
+        unsigned char *data = (unsigned char *)m->data +
+                              row / PACK_ROWS * packed_panel_elements(m) * element;
+        for (uint32_t leaf = 0; leaf < m->n_leaves; leaf++) {
+            uint32_t begin, end;
+            packed_leaf_range(m, leaf, &begin, &end);
+            pack_leaf(m, data, end - begin, n_rows, rows + begin * dtype_bytes(source_dtype),
+                      source_dtype, row_bytes);
+            data += packed_leaf_places(m, end - begin) * PACK_ROWS * element;
+        }
+    }
+}
+
+float packed_matrix_at(const struct packed_matrix *matrix, uint32_t row, uint32_t k)
+{
+    CHECK(row < matrix->n && k < matrix->k);
+    size_t start = row / PACK_ROWS * packed_panel_elements(matrix);
+    for (uint32_t leaf = 0;; leaf++) {
+        uint32_t begin, end;
+        packed_leaf_range(matrix, leaf, &begin, &end);
+        if (k < end)
+            return element_to_f32(matrix->data, matrix->dtype,
+                                  start + place_index(matrix->dtype, k - begin, row % PACK_ROWS));
+        start += packed_leaf_places(matrix, end - begin) * PACK_ROWS;
+    }
+}
