@@ -2,7 +2,7 @@
  *
  * Accepts the shape of Gemma's file: BPE with byte_fallback, normalizer Replace " " by U+2581, the
  * Split pre-tokenizer, added tokens matched exactly. Anything else in the file that would change
- * ids is refused by name. Design: gemma4-text.md section 1.
+ * ids is refused by name; a post-processor's <bos>, truncation and padding are not applied.
  * Thread: read-only after load except the word cache, which each tokenizer_encoder owns; encoders
  * are one per thread. */
 #ifndef GEMMAD_TEXT_TOKENIZER_H
@@ -41,7 +41,7 @@ void tokenizer_encoder_destroy(struct tokenizer_encoder *encoder);
 
 /* Encodes well-formed UTF-8 and appends to *ids (grown with mem_reserve; *n_ids counts).
  * parse_special: added tokens in the text become their ids; else they are plain text.
- * Adds nothing of its own (no BOS). O(n log n). */
+ * Adds nothing of its own (no BOS). n is below 2^31. O(n log n). */
 void tokenizer_encode(struct tokenizer_encoder *encoder, const char *text, size_t n,
                       bool parse_special, uint32_t **ids, size_t *n_ids, size_t *capacity);
 

@@ -193,6 +193,7 @@ static void encode_plain(struct encoding *e, size_t at, size_t end)
 void tokenizer_encode(struct tokenizer_encoder *encoder, const char *text, size_t n,
                       bool parse_special, uint32_t **ids, size_t *n_ids, size_t *capacity)
 {
+    CHECK(n < (size_t)1 << 31);
     struct encoding e = {encoder, text, n, *ids, *n_ids, *capacity};
     const struct added_tokens *added = &encoder->tokenizer->added;
     struct added_token_match match;
