@@ -58,37 +58,38 @@ TEST(gemma_4_encodes_and_decodes_every_vector)
     run_vectors("gemma4-tokenizer.json", "gemma4", "gemma3");
 }
 
+static const struct {
+    const char *entry;
+    uint32_t id;
+} gemma_4_specials[] = {
+    {"<pad>", 0},
+    {"<eos>", 1},
+    {"<bos>", 2},
+    {"<unk>", 3},
+    {"<mask>", 4},
+    {"<|tool>", 46},
+    {"<tool|>", 47},
+    {"<|tool_call>", 48},
+    {"<tool_call|>", 49},
+    {"<|tool_response>", 50},
+    {"<tool_response|>", 51},
+    {"<|\"|>", 52},
+    {"<|think|>", 98},
+    {"<|channel>", 100},
+    {"<channel|>", 101},
+    {"<|turn>", 105},
+    {"<turn|>", 106},
+    {"<|image>", 255999},
+    {"<|audio>", 256000},
+    {"<|image|>", 258880},
+    {"<|audio|>", 258881},
+    {"<image|>", 258882},
+    {"<audio|>", 258883},
+    {"<|video|>", 258884},
+};
+
 TEST(gemma_4_has_its_special_tokens_at_their_ids)
 {
-    static const struct {
-        const char *entry;
-        uint32_t id;
-    } specials[] = {
-        {"<pad>", 0},
-        {"<eos>", 1},
-        {"<bos>", 2},
-        {"<unk>", 3},
-        {"<mask>", 4},
-        {"<|tool>", 46},
-        {"<tool|>", 47},
-        {"<|tool_call>", 48},
-        {"<tool_call|>", 49},
-        {"<|tool_response>", 50},
-        {"<tool_response|>", 51},
-        {"<|\"|>", 52},
-        {"<|think|>", 98},
-        {"<|channel>", 100},
-        {"<channel|>", 101},
-        {"<|turn>", 105},
-        {"<turn|>", 106},
-        {"<|image>", 255999},
-        {"<|audio>", 256000},
-        {"<|image|>", 258880},
-        {"<|audio|>", 258881},
-        {"<image|>", 258882},
-        {"<audio|>", 258883},
-        {"<|video|>", 258884},
-    };
     struct tokenizer *tokenizer = load_built_tokenizer("gemma4-tokenizer.json");
     struct tokenizer_encoder *encoder = tokenizer_encoder_create(tokenizer);
     struct id_list ids = {0};
@@ -98,14 +99,14 @@ TEST(gemma_4_has_its_special_tokens_at_their_ids)
         n_special += tokenizer_is_special(tokenizer, id);
     ASSERT_EQ(n_special, 24);
     ASSERT_EQ(tokenizer_n_tokens(tokenizer), 262144);
-    for (size_t i = 0; i < sizeof specials / sizeof *specials; i++) {
-        const char *entry = specials[i].entry;
+    for (size_t i = 0; i < sizeof gemma_4_specials / sizeof *gemma_4_specials; i++) {
+        const char *entry = gemma_4_specials[i].entry;
         size_t n = strlen(entry);
-        ASSERT_EQ(tokenizer_id(tokenizer, entry, n), specials[i].id);
-        ASSERT(tokenizer_is_special(tokenizer, specials[i].id));
+        ASSERT_EQ(tokenizer_id(tokenizer, entry, n), gemma_4_specials[i].id);
+        ASSERT(tokenizer_is_special(tokenizer, gemma_4_specials[i].id));
         encode_with(encoder, entry, n, true, &ids);
         ASSERT_EQ(ids.n, 1);
-        ASSERT_EQ(ids.ids[0], specials[i].id);
+        ASSERT_EQ(ids.ids[0], gemma_4_specials[i].id);
         encode_with(encoder, entry, n, false, &ids); // typed by a client, it is plain text
         for (size_t k = 0; k < ids.n; k++)
             ASSERT(!tokenizer_is_special(tokenizer, ids.ids[k]));
