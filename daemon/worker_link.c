@@ -52,8 +52,8 @@ static void send_news(struct worker_link *link, const struct worker_message *mes
         log_debug("send", "error=\"%s\"", err.message);
 }
 
-enum status worker_link_wait_load(struct worker_link *link, struct worker_load *out,
-                                  int *out_files, struct error *err)
+enum status worker_link_wait_load(struct worker_link *link, struct worker_load *out, int *out_files,
+                                  struct error *err)
 {
     struct worker_message message = {.type = WORKER_HELLO};
     message.hello.rank = link->rank;

@@ -1,0 +1,94 @@
+/* daemon/backend.c - counts the steps in flight: a step is in flight until its result was released,
+ * so the result ring never fills. */
+#include "daemon/backend.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "daemon/control.h"
+#include "engine/ring.h"
+
+struct backend {
+    struct ring *steps;
+    struct ring *results;
+    uint32_t n_in_flight; // the engine thread's
+};
+
+enum status backend_create(const int *files, const struct step_limits *limits, uint32_t world_size,
+                           struct backend **out, struct error *err)
+{
+    struct backend *backend = mem_zeroed(1, sizeof *backend);
+    enum status st = ring_open(files[CONTROL_STEPS], BACKEND_RING_SLOTS, step_max_bytes(limits),
+                               world_size, -1, &backend->steps, err);
+    if (st == STATUS_OK)
+        st = ring_open(files[CONTROL_RESULTS], BACKEND_RING_SLOTS, step_result_max_bytes(limits), 1,
+                       0, &backend->results, err);
+    if (st != STATUS_OK) {
+        backend_destroy(backend);
+        return st;
+    }
+    *out = backend;
+    return STATUS_OK;
+}
+
+void backend_destroy(struct backend *backend)
+{
+    if (!backend)
+        return;
+    ring_destroy(backend->steps);
+    ring_destroy(backend->results);
+    free(backend);
+}
+
+void backend_close(struct backend *backend)
+{
+    ring_close(backend->steps);
+    ring_close(backend->results);
+}
+
+static void *begin_step(void *context)
+{
+    struct backend *backend = context;
+    if (backend->n_in_flight >= BACKEND_MAX_STEPS)
+        return NULL;
+    return ring_begin_write(backend->steps);
+}
+
+static void submit_step(void *context, size_t n_bytes)
+{
+    struct backend *backend = context;
+    backend->n_in_flight++;
+    ring_publish(backend->steps, n_bytes);
+}
+
+static enum status read_result(void *context, uint64_t timeout_ns, const void **out, size_t *n)
+{
+    struct backend *backend = context;
+    return ring_read(backend->results, timeout_ns, out, n);
+}
+
+static void release_result(void *context)
+{
+    struct backend *backend = context;
+    CHECK(backend->n_in_flight > 0);
+    backend->n_in_flight--;
+    ring_release(backend->results);
+}
+
+static void wake(void *context)
+{
+    struct backend *backend = context;
+    ring_wake(backend->results);
+}
+
+struct engine_backend backend_for_engine(struct backend *backend)
+{
+    return (struct engine_backend){
+        .context = backend,
+        .begin_step = begin_step,
+        .submit_step = submit_step,
+        .read_result = read_result,
+        .release_result = release_result,
+        .wake = wake,
+    };
+}
