@@ -55,6 +55,7 @@ struct parser {
     size_t n_frames;
     size_t frames_capacity;
     uint32_t max_depth;
+    bool unique_keys;
     uint64_t seed; // of indexes; 0 until one is needed
     struct error *err;
 };
@@ -101,23 +102,29 @@ static void draw_seed(struct parser *p)
             p->seed = (uintptr_t)p ^ (uintptr_t)p->document->text; // still unknown to a client
 }
 
-static struct json_value close_container(struct parser *p)
+static bool close_container(struct parser *p, struct json_value *out)
 {
     struct frame frame = p->frames[--p->n_frames];
-    struct json_value value = {.type = JSON_ARRAY, .n = frame.n};
+    *out = (struct json_value){.type = JSON_ARRAY, .n = frame.n};
     if (frame.is_object) {
         if (frame.n > JSON_SMALL_OBJECT)
             draw_seed(p);
-        json_object_build(arena_take(p->document, json_object_bytes(frame.n)),
-                          (const void *)(p->pending + frame.start), frame.n, p->seed, &value);
+        const char *repeated =
+            json_object_build(arena_take(p->document, json_object_bytes(frame.n)),
+                              (const void *)(p->pending + frame.start), frame.n, p->seed, out);
+        if (repeated && p->unique_keys) {
+            error_set(p->err, STATUS_INVALID_ARGUMENT, "line %zu: the key \"%.300s\" stands twice",
+                      p->line, repeated);
+            return false;
+        }
     } else {
         struct json_value *items = arena_take(p->document, frame.n * sizeof *items);
         if (frame.n)
             memcpy(items, p->pending + frame.start, frame.n * sizeof *items);
-        value.items = items;
+        out->items = items;
     }
     p->n_pending = frame.start;
-    return value;
+    return true;
 }
 
 static void *push_pending(struct parser *p, size_t n_bytes)
@@ -366,7 +373,8 @@ static bool read_after_value(struct parser *p, struct json_value *value)
         if (c != (in_object ? '}' : ']'))
             return fail(p, in_object ? "expected ',' or '}'" : "expected ',' or ']'");
         p->at++;
-        *value = close_container(p);
+        if (!close_container(p, value))
+            return false;
     }
 }
 
@@ -382,7 +390,8 @@ static bool read_document(struct parser *p)
             if (!empty)
                 continue;
             p->at++;
-            value = close_container(p);
+            if (!close_container(p, &value))
+                return false;
         } else if (!read_scalar(p, &value)) {
             return false;
         }
@@ -417,6 +426,7 @@ static enum status parse_owned(char *text, size_t n, const struct json_limits *l
         .line_start = text,
         .line = 1,
         .max_depth = max_depth < HIGHEST_MAX_DEPTH ? max_depth : HIGHEST_MAX_DEPTH,
+        .unique_keys = limits && limits->unique_keys,
         .err = err,
     };
     mem_reserve(&p.pending, &p.pending_capacity, 1024, 1);

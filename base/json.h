@@ -46,6 +46,7 @@ struct json_member {
 struct json_limits {
     size_t max_bytes;   /* of text; 0: 1 GiB, which is also the most */
     uint32_t max_depth; /* nested containers; 0: 128; at most 1024 */
+    bool unique_keys;   /* a key that an object holds twice is refused, and named */
 };
 
 struct json_document;

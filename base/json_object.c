@@ -80,9 +80,10 @@ static struct json_member *place_index(void *block, size_t capacity, uint64_t se
     return (struct json_member *)(index + 1);
 }
 
-void json_object_build(void *block, const struct json_member *members, uint32_t n, uint64_t seed,
-                       struct json_value *out)
+const char *json_object_build(void *block, const struct json_member *members, uint32_t n,
+                              uint64_t seed, struct json_value *out)
 {
+    const char *repeated = NULL;
     size_t capacity = index_capacity(n);
     struct json_member *kept = capacity ? place_index(block, capacity, seed) : block;
     uint32_t n_kept = 0;
@@ -93,6 +94,7 @@ void json_object_build(void *block, const struct json_member *members, uint32_t 
         uint32_t known = entry ? *entry - 1 : find_linear(kept, n_kept, key, length);
         if (known != UINT32_MAX) {
             kept[known].value = members[i].value;
+            repeated = key;
             continue;
         }
         kept[n_kept++] = members[i];
@@ -100,6 +102,7 @@ void json_object_build(void *block, const struct json_member *members, uint32_t 
             *entry = n_kept;
     }
     *out = (struct json_value){.type = JSON_OBJECT, .n = n_kept, .members = kept};
+    return repeated;
 }
 
 // By n: repeated keys may leave a large object small, and then its index goes unused.

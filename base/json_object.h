@@ -11,8 +11,9 @@
 size_t json_object_bytes(uint32_t n);
 
 /* Fills block (aligned to 16) with the members, in order; of a repeated key the last value counts
- * and stands at the first one's place. seed keys the index of large objects. */
-void json_object_build(void *block, const struct json_member *members, uint32_t n, uint64_t seed,
-                       struct json_value *out);
+ * and stands at the first one's place. seed keys the index of large objects. Returns one of the
+ * repeated keys, or NULL if there is none. */
+const char *json_object_build(void *block, const struct json_member *members, uint32_t n,
+                              uint64_t seed, struct json_value *out);
 
 #endif

@@ -29,9 +29,9 @@ size_t packed_matrix_bytes(const struct packed_matrix *matrix);
 
 /* Packs rows [row_begin, row_end) of the destination from source rows of k elements source_stride
  * elements apart (source points at row row_begin, column 0 of this rank's slice; no alignment).
- * Converts source_dtype to destination->dtype when they differ (bf16 and f16 are not converted to
- * each other). Row ranges cut at multiples of PACK_ROWS may be packed by several threads at once;
- * padding rows are zeroed by the last range. */
+ * Converts source_dtype to destination->dtype when they differ (anything to f32, nearest even to
+ * bf16; nothing to f16). Ranges may begin and end anywhere; those cut at multiples of PACK_ROWS may
+ * be packed by several threads at once. Padding rows are zeroed by the range that ends at n. */
 void matmul_pack(const struct packed_matrix *destination, uint32_t row_begin, uint32_t row_end,
                  const void *source, enum dtype source_dtype, size_t source_stride);
 

@@ -40,7 +40,7 @@ static uint16_t element_to_half(const void *source, enum dtype from, enum dtype 
         memcpy(&bits, (const unsigned char *)source + 2 * i, sizeof bits);
         return bits;
     }
-    CHECK(from == DTYPE_F32 && to == DTYPE_BF16); // what no loader asks for
+    CHECK(to == DTYPE_BF16);
     return f32_to_bf16(element_to_f32(source, from, i));
 }
 
@@ -68,39 +68,46 @@ static void zero_places(void *leaf_data, enum dtype dtype, uint32_t lane, size_t
     }
 }
 
-// One leaf of one panel, of whose lanes the first n_rows have a source.
+// The rows of one panel that a source has.
+struct lanes {
+    uint32_t begin, end;
+    bool last; // lanes from end on are padding
+};
+
 static void pack_leaf(const struct packed_matrix *m, void *leaf_data, uint32_t n_inputs,
-                      uint32_t n_rows, const unsigned char *source, enum dtype source_dtype,
+                      struct lanes lanes, const unsigned char *source, enum dtype source_dtype,
                       size_t row_bytes)
 {
     for (size_t k = 0; k < n_inputs; k += RUN) {
         size_t n = n_inputs - k < RUN ? n_inputs - k : RUN;
-        for (uint32_t lane = 0; lane < n_rows; lane++)
+        for (uint32_t lane = lanes.begin; lane < lanes.end; lane++)
             pack_run(leaf_data, m->dtype, k, lane,
-                     source + lane * row_bytes + k * dtype_bytes(source_dtype), source_dtype, n);
+                     source + (lane - lanes.begin) * row_bytes + k * dtype_bytes(source_dtype),
+                     source_dtype, n);
     }
     size_t places = packed_leaf_places(m, n_inputs);
-    for (uint32_t lane = 0; lane < PACK_ROWS; lane++)
-        zero_places(leaf_data, m->dtype, lane, lane < n_rows ? n_inputs : 0, places);
+    for (uint32_t lane = lanes.begin; lane < (lanes.last ? PACK_ROWS : lanes.end); lane++)
+        zero_places(leaf_data, m->dtype, lane, lane < lanes.end ? n_inputs : 0, places);
 }
 
 void matmul_pack(const struct packed_matrix *destination, uint32_t row_begin, uint32_t row_end,
                  const void *source, enum dtype source_dtype, size_t source_stride)
 {
     const struct packed_matrix *m = destination;
-    CHECK(row_begin % PACK_ROWS == 0 && row_begin <= row_end && row_end <= m->n);
-    CHECK(row_end % PACK_ROWS == 0 || row_end == m->n);
+    CHECK(row_begin <= row_end && row_end <= m->n);
     size_t element = dtype_bytes(m->dtype);
     size_t row_bytes = source_stride * dtype_bytes(source_dtype);
-    for (uint32_t row = row_begin; row < row_end; row += PACK_ROWS) {
-        uint32_t n_rows = row_end - row < PACK_ROWS ? row_end - row : PACK_ROWS;
+    for (uint32_t row = row_begin; row < row_end; row = row / PACK_ROWS * PACK_ROWS + PACK_ROWS) {
+        uint32_t panel = row / PACK_ROWS * PACK_ROWS;
+        uint32_t n = row_end - panel < PACK_ROWS ? row_end - panel : PACK_ROWS;
+        struct lanes lanes = {row - panel, n, panel + n == m->n};
         const unsigned char *rows = (const unsigned char *)source + (row - row_begin) * row_bytes;
         unsigned char *data = (unsigned char *)m->data +
                               row / PACK_ROWS * packed_panel_elements(m) * element;
         for (uint32_t leaf = 0; leaf < m->n_leaves; leaf++) {
             uint32_t begin, end;
             packed_leaf_range(m, leaf, &begin, &end);
-            pack_leaf(m, data, end - begin, n_rows, rows + begin * dtype_bytes(source_dtype),
+            pack_leaf(m, data, end - begin, lanes, rows + begin * dtype_bytes(source_dtype),
                       source_dtype, row_bytes);
             data += packed_leaf_places(m, end - begin) * PACK_ROWS * element;
         }

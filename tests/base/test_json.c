@@ -47,6 +47,19 @@ TEST(blanks_and_escapes_vanish)
     expect_same_text("{ \"a\" : 1 , \"\\u0061b\" : 2}", "{\"a\":1,\"ab\":2}");
 }
 
+TEST(a_repeated_key_is_refused_and_named_if_asked)
+{
+    static const char text[] = "{\"x\":{\"a\":1,\"b\":2,\n\"a\":3}}";
+    struct json_limits limits = {.unique_keys = true};
+    struct json_document *document = NULL;
+    struct error err = {0};
+    ASSERT_EQ(json_parse(text, sizeof text - 1, &limits, &document, &err), STATUS_INVALID_ARGUMENT);
+    ASSERT_STR_EQ(err.message, "line 2: the key \"a\" stands twice");
+    static const char other[] = "{\"x\":{\"a\":1},\"a\":{\"a\":3}}";
+    ASSERT_OK_ERR(json_parse(other, sizeof other - 1, &limits, &document, &err), err);
+    json_document_destroy(document);
+}
+
 TEST(a_repeated_key_keeps_its_first_place_and_last_value)
 {
     expect_same_text("{\"a\":1,\"b\":2,\"a\":3}", "{\"a\":3,\"b\":2}");
