@@ -8,16 +8,16 @@
 #include "base/mem.h"
 #include "daemon/options.h"
 
-void config_init(struct config *config)
+void daemon_config_init(struct daemon_config *config)
 {
-    *config = (struct config){0};
+    *config = (struct daemon_config){0};
     for (size_t i = 0; i < n_options; i++) {
         if (options[i].initial)
             CHECK(option_set(&options[i], config, options[i].initial, NULL, NULL) == STATUS_OK);
     }
 }
 
-void config_finish(struct config *config)
+void daemon_config_finish(struct daemon_config *config)
 {
     for (size_t i = 0; i < n_options; i++) {
         void *field = (char *)config + options[i].offset;
@@ -26,7 +26,7 @@ void config_finish(struct config *config)
         else if (options[i].type == OPTION_ADDRESSES)
             option_clear(&options[i], config);
     }
-    *config = (struct config){0};
+    *config = (struct daemon_config){0};
 }
 
 // A command line being read. value is what follows '=' or is the next argument.
@@ -99,7 +99,7 @@ static bool read_action(const struct args *args, enum config_action *out)
     return true;
 }
 
-static enum status read_flag(struct config *config, struct args *args, bool *listen_seen,
+static enum status read_flag(struct daemon_config *config, struct args *args, bool *listen_seen,
                              struct error *err)
 {
     if (name_is(args, "config"))
@@ -121,7 +121,7 @@ static enum status read_flag(struct config *config, struct args *args, bool *lis
     return st;
 }
 
-static enum status read_model_dir(struct config *config, const char *argument, bool *seen,
+static enum status read_model_dir(struct daemon_config *config, const char *argument, bool *seen,
                                   struct error *err)
 {
     if (argument[0] == '-' && argument[1])
@@ -136,7 +136,7 @@ static enum status read_model_dir(struct config *config, const char *argument, b
     return st == STATUS_OK ? st : error_prefix(err, "MODEL_DIR");
 }
 
-static enum status read_config_flag(struct config *config, int argc, char *const *argv,
+static enum status read_config_flag(struct daemon_config *config, int argc, char *const *argv,
                                     struct error *err)
 {
     struct args args = {.argc = argc, .argv = argv, .next = 1};
@@ -154,15 +154,15 @@ static enum status read_config_flag(struct config *config, int argc, char *const
         if (seen)
             return error_set(err, STATUS_INVALID_ARGUMENT, "--config: there is one already");
         seen = true;
-        enum status st = config_read_file(config, args.value, err);
+        enum status st = daemon_config_read_file(config, args.value, err);
         if (st != STATUS_OK)
             return st;
     }
     return STATUS_OK;
 }
 
-enum status config_read_args(struct config *config, int argc, char *const *argv,
-                             enum config_action *out_action, struct error *err)
+enum status daemon_config_read_args(struct daemon_config *config, int argc, char *const *argv,
+                                    enum config_action *out_action, struct error *err)
 {
     *out_action = CONFIG_RUN;
     struct args args = {.argc = argc, .argv = argv, .next = 1};
@@ -183,10 +183,10 @@ enum status config_read_args(struct config *config, int argc, char *const *argv,
         else if (!read_action(&args, out_action))
             st = read_flag(config, &args, &listen_seen, err);
     }
-    return st == STATUS_OK ? config_check(config, err) : st;
+    return st == STATUS_OK ? daemon_config_check(config, err) : st;
 }
 
-enum status config_check(const struct config *config, struct error *err)
+enum status daemon_config_check(const struct daemon_config *config, struct error *err)
 {
     if (config->kv_pages && config->kv_memory)
         return error_set(err, STATUS_INVALID_ARGUMENT,

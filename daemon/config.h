@@ -26,7 +26,7 @@ struct address_list {
 
 /* Meanings, ranges and defaults: the table in daemon/options.c, which --help prints. Texts are
  * owned; NULL where the help says that there is no default. */
-struct config {
+struct daemon_config {
     char *model; /* folder of the checkpoint; NULL: the default model */
     char *served_model_name;
     char *chat_template;                /* file */
@@ -54,25 +54,27 @@ struct config {
 };
 
 /* The defaults of the table. */
-void config_init(struct config *config);
-void config_finish(struct config *config);
+void daemon_config_init(struct daemon_config *config);
+void daemon_config_finish(struct daemon_config *config);
 
 /* Sets what the YAML text says, over what config holds. name stands for the file in messages;
  * relative paths in it are taken from the folder of that name. INVALID_ARGUMENT:
  * "gemmad.yaml:3:1: unknown key "max_seq"; did you mean "max_seqs"?". On failure config may hold a
  * part of the file; the caller gives up. */
-NODISCARD enum status config_read_yaml(struct config *config, const char *text, size_t n,
-                                       const char *name, struct error *err);
-NODISCARD enum status config_read_file(struct config *config, const char *path, struct error *err);
+NODISCARD enum status daemon_config_read_yaml(struct daemon_config *config, const char *text,
+                                              size_t n, const char *name, struct error *err);
+NODISCARD enum status daemon_config_read_file(struct daemon_config *config, const char *path,
+                                              struct error *err);
 
 enum config_action { CONFIG_RUN, CONFIG_CHECK, CONFIG_HELP, CONFIG_VERSION };
 
 /* Reads a command line: the file named by --config first, wherever it stands, then the flags, then
- * config_check. config is one that config_init made. */
-NODISCARD enum status config_read_args(struct config *config, int argc, char *const *argv,
-                                       enum config_action *out_action, struct error *err);
+ * daemon_config_check. config is one that daemon_config_init made. */
+NODISCARD enum status daemon_config_read_args(struct daemon_config *config, int argc,
+                                              char *const *argv, enum config_action *out_action,
+                                              struct error *err);
 
 /* What no option can check alone: combinations. */
-NODISCARD enum status config_check(const struct config *config, struct error *err);
+NODISCARD enum status daemon_config_check(const struct daemon_config *config, struct error *err);
 
 #endif

@@ -18,7 +18,7 @@
 
 struct reader {
     yaml_document_t document;
-    struct config *config;
+    struct daemon_config *config;
     const char *name;
     char *folder; // of name; NULL when it has none
     struct error *err;
@@ -159,8 +159,8 @@ static char *folder_of(const char *name)
     return mem_copy(name, slash == name ? 1 : (size_t)(slash - name));
 }
 
-enum status config_read_yaml(struct config *config, const char *text, size_t n, const char *name,
-                             struct error *err)
+enum status daemon_config_read_yaml(struct daemon_config *config, const char *text, size_t n,
+                                    const char *name, struct error *err)
 {
     struct reader reader = {.config = config, .name = name, .err = err};
     yaml_parser_t parser;
@@ -210,7 +210,8 @@ static enum status read_whole(int fd, const char *path, char **out, size_t *out_
     return STATUS_OK;
 }
 
-enum status config_read_file(struct config *config, const char *path, struct error *err)
+enum status daemon_config_read_file(struct daemon_config *config, const char *path,
+                                    struct error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -222,7 +223,7 @@ enum status config_read_file(struct config *config, const char *path, struct err
     close(fd);
     if (st != STATUS_OK)
         return st;
-    st = config_read_yaml(config, text, n, path, err);
+    st = daemon_config_read_yaml(config, text, n, path, err);
     free(text);
     return st;
 }

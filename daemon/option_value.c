@@ -221,7 +221,7 @@ static enum status add_address(struct address_list *list, const char *text, stru
     return STATUS_OK;
 }
 
-enum status option_set(const struct option *option, struct config *config, const char *text,
+enum status option_set(const struct option *option, struct daemon_config *config, const char *text,
                        const char *base, struct error *err)
 {
     void *field = (char *)config + option->offset;
@@ -250,7 +250,7 @@ enum status option_set(const struct option *option, struct config *config, const
     return error_set(err, STATUS_INTERNAL, "option %s has no type", option->name);
 }
 
-void option_clear(const struct option *option, struct config *config)
+void option_clear(const struct option *option, struct daemon_config *config)
 {
     CHECK(option->type == OPTION_ADDRESSES);
     struct address_list *list = (void *)((char *)config + option->offset);

@@ -10,7 +10,7 @@ static const char *const compute_names[] = {"auto", "f32", "bf16", NULL};
 static const char *const special_names[] = {"literal", "parse", NULL};
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
 
-#define FIELD(name) offsetof(struct config, name)
+#define FIELD(name) offsetof(struct daemon_config, name)
 #define SECONDS INT64_C(1000000000)
 
 const struct option options[] = {

@@ -23,7 +23,7 @@ enum option_type {
 struct option {
     const char *name;
     enum option_type type;
-    size_t offset;       /* of its field in struct config */
+    size_t offset;       /* of its field in struct daemon_config */
     const char *section; /* heading in the help; NULL: the one before goes on */
     const char *metavar;
     const char *initial; /* the default, as one would write it; NULL: none */
@@ -42,10 +42,10 @@ const char *option_nearest(const char *word, size_t n);
 
 /* Checks text and stores it. Lists are appended to. base is the folder that relative paths start
  * from, or NULL. INVALID_ARGUMENT: what was expected, without saying where. */
-NODISCARD enum status option_set(const struct option *option, struct config *config,
+NODISCARD enum status option_set(const struct option *option, struct daemon_config *config,
                                  const char *text, const char *base, struct error *err);
 /* Empties a list before the first value of a new source. */
-void option_clear(const struct option *option, struct config *config);
+void option_clear(const struct option *option, struct daemon_config *config);
 
 /* The options' part of the help. */
 void options_describe(struct text_buffer *out);

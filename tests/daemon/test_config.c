@@ -6,20 +6,20 @@
 #include "daemon/options.h"
 #include "tests/test.h"
 
-static void read_yaml(struct config *config, const char *text)
+static void read_yaml(struct daemon_config *config, const char *text)
 {
     struct error err = {0};
-    ASSERT_OK_ERR(config_read_yaml(config, text, strlen(text), "gemmad.yaml", &err), err);
+    ASSERT_OK_ERR(daemon_config_read_yaml(config, text, strlen(text), "gemmad.yaml", &err), err);
 }
 
 // The message that a wrong file gives; a static buffer.
 static const char *yaml_error(const char *text)
 {
     static struct error err;
-    struct config config;
-    config_init(&config);
-    enum status st = config_read_yaml(&config, text, strlen(text), "gemmad.yaml", &err);
-    config_finish(&config);
+    struct daemon_config config;
+    daemon_config_init(&config);
+    enum status st = daemon_config_read_yaml(&config, text, strlen(text), "gemmad.yaml", &err);
+    daemon_config_finish(&config);
     ASSERT_EQ(st, STATUS_INVALID_ARGUMENT);
     ASSERT_EQ(err.status, STATUS_INVALID_ARGUMENT);
     return err.message;
@@ -27,24 +27,24 @@ static const char *yaml_error(const char *text)
 
 #define MAX_ARGS 16
 
-static enum status read_args(struct config *config, const char *const *args,
+static enum status read_args(struct daemon_config *config, const char *const *args,
                              enum config_action *out_action, struct error *err)
 {
     char *argv[MAX_ARGS + 2] = {(char *)"gemmad"};
     int argc = 1;
     for (; args[argc - 1]; argc++)
         argv[argc] = (char *)args[argc - 1];
-    config_init(config);
-    return config_read_args(config, argc, argv, out_action, err);
+    daemon_config_init(config);
+    return daemon_config_read_args(config, argc, argv, out_action, err);
 }
 
 static const char *args_error(const char *const *args)
 {
     static struct error err;
-    struct config config;
+    struct daemon_config config;
     enum config_action action;
     enum status st = read_args(&config, args, &action, &err);
-    config_finish(&config);
+    daemon_config_finish(&config);
     ASSERT(st != STATUS_OK);
     return err.message;
 }
@@ -53,8 +53,8 @@ static const char *args_error(const char *const *args)
 
 TEST(every_default_of_the_table_is_valid_and_an_empty_file_keeps_them)
 {
-    struct config config;
-    config_init(&config);
+    struct daemon_config config;
+    daemon_config_init(&config);
     read_yaml(&config, "# nothing\n");
     ASSERT_EQ(config.tp, 1);
     ASSERT_EQ(config.listen.n, 1);
@@ -62,14 +62,14 @@ TEST(every_default_of_the_table_is_valid_and_an_empty_file_keeps_them)
     ASSERT_EQ(config.drain_timeout_ns, 30000000000);
     ASSERT_NEAR(config.memory_fraction, 0.9, 0);
     ASSERT(!config.model);
-    ASSERT_OK(config_check(&config, NULL));
-    config_finish(&config);
+    ASSERT_OK(daemon_config_check(&config, NULL));
+    daemon_config_finish(&config);
 }
 
 TEST(a_file_sets_what_it_names)
 {
-    struct config config;
-    config_init(&config);
+    struct daemon_config config;
+    daemon_config_init(&config);
     read_yaml(&config, "model: /srv/m\ntp: 4\nlisten:\n  - 127.0.0.1:0\n  - 'unix:/run/g.sock'\n"
                        "compute: f32\nkv_memory: 3GiB\ndrain_timeout: 1500ms\nlog_level: warn\n"
                        "memory_fraction: 0.5\nspecial_tokens_in_content: parse\n");
@@ -83,19 +83,20 @@ TEST(a_file_sets_what_it_names)
     ASSERT_EQ(config.drain_timeout_ns, 1500000000);
     ASSERT_EQ(config.log_level, LOG_WARN);
     ASSERT_EQ(config.special_tokens_in_content, CONFIG_SPECIAL_TOKENS_PARSE);
-    config_finish(&config);
+    daemon_config_finish(&config);
 }
 
 TEST(relative_paths_start_from_the_folder_of_the_file)
 {
-    struct config config;
+    struct daemon_config config;
     struct error err = {0};
-    config_init(&config);
+    daemon_config_init(&config);
     const char *text = "model: m\nchat_template: /t.jinja\n";
-    ASSERT_OK_ERR(config_read_yaml(&config, text, strlen(text), "/etc/gemmad/g.yaml", &err), err);
+    ASSERT_OK_ERR(daemon_config_read_yaml(&config, text, strlen(text), "/etc/gemmad/g.yaml", &err),
+                  err);
     ASSERT_STR_EQ(config.model, "/etc/gemmad/m");
     ASSERT_STR_EQ(config.chat_template, "/t.jinja");
-    config_finish(&config);
+    daemon_config_finish(&config);
 }
 
 TEST(an_error_in_a_file_says_line_column_and_what_was_meant)
@@ -169,12 +170,12 @@ TEST(addresses_of_each_kind_are_accepted)
     static const char *const right[] = {"127.0.0.1:0",   "localhost:80",          "[::1]:50051",
                                         "0.0.0.0:65535", "unix:/run/gemmad.sock", "unix:relative"};
     for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
-        struct config config;
+        struct daemon_config config;
         enum config_action action;
         struct error err = {0};
         ASSERT_OK_ERR(read_args(&config, ARGS("--listen", right[i]), &action, &err), err);
         ASSERT_STR_EQ(config.listen.addresses[0], right[i]);
-        config_finish(&config);
+        daemon_config_finish(&config);
     }
 }
 
@@ -186,7 +187,7 @@ TEST(flags_override_the_file_wherever_the_file_is_named)
     FILE *file = fdopen(fd, "w");
     fputs("tp: 2\nmax_seqs: 8\nlisten: [127.0.0.1:1, 127.0.0.1:2]\n", file);
     fclose(file);
-    struct config config;
+    struct daemon_config config;
     enum config_action action;
     struct error err = {0};
     enum status st = read_args(&config,
@@ -202,7 +203,7 @@ TEST(flags_override_the_file_wherever_the_file_is_named)
     ASSERT_EQ(config.listen.n, 2);
     ASSERT_STR_EQ(config.listen.addresses[0], "[::1]:5");
     ASSERT_STR_EQ(config.listen.addresses[1], "unix:/s");
-    config_finish(&config);
+    daemon_config_finish(&config);
 }
 
 TEST(an_error_in_a_flag_names_the_flag)
@@ -225,14 +226,14 @@ TEST(an_error_in_a_flag_names_the_flag)
 
 TEST(help_and_version_work_beside_a_wrong_flag)
 {
-    struct config config;
+    struct daemon_config config;
     enum config_action action;
     ASSERT_OK(read_args(&config, ARGS("--nonsense", "--help"), &action, NULL));
     ASSERT_EQ(action, CONFIG_HELP);
-    config_finish(&config);
+    daemon_config_finish(&config);
     ASSERT_OK(read_args(&config, ARGS("--version"), &action, NULL));
     ASSERT_EQ(action, CONFIG_VERSION);
-    config_finish(&config);
+    daemon_config_finish(&config);
 }
 
 TEST(the_help_describes_every_option)
@@ -250,19 +251,19 @@ TEST(the_help_describes_every_option)
 
 TEST(the_example_of_deploy_is_a_valid_file_that_changes_no_default_but_the_model)
 {
-    struct config config;
-    struct config defaults;
+    struct daemon_config config;
+    struct daemon_config defaults;
     struct error err = {0};
-    config_init(&config);
-    config_init(&defaults);
-    ASSERT_OK_ERR(config_read_file(&config, test_path("../deploy/gemmad.yaml"), &err), err);
-    ASSERT_OK_ERR(config_check(&config, &err), err);
+    daemon_config_init(&config);
+    daemon_config_init(&defaults);
+    ASSERT_OK_ERR(daemon_config_read_file(&config, test_path("../deploy/gemmad.yaml"), &err), err);
+    ASSERT_OK_ERR(daemon_config_check(&config, &err), err);
     ASSERT_EQ(config.tp, defaults.tp);
     ASSERT_EQ(config.max_seqs, defaults.max_seqs);
     ASSERT_EQ(config.max_step_tokens, defaults.max_step_tokens);
     ASSERT_EQ(config.page_tokens, defaults.page_tokens);
     ASSERT_EQ(config.drain_timeout_ns, defaults.drain_timeout_ns);
     ASSERT_STR_EQ(config.listen.addresses[0], defaults.listen.addresses[0]);
-    config_finish(&config);
-    config_finish(&defaults);
+    daemon_config_finish(&config);
+    daemon_config_finish(&defaults);
 }

@@ -8,17 +8,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    struct config config;
+    struct daemon_config config;
     struct error err = {0};
-    config_init(&config);
-    enum status st = config_read_yaml(&config, (const char *)data, n, "f.yaml", &err);
+    daemon_config_init(&config);
+    enum status st = daemon_config_read_yaml(&config, (const char *)data, n, "f.yaml", &err);
     CHECK(st == STATUS_OK || strncmp(err.message, "f.yaml:", 7) == 0);
     if (st == STATUS_OK) {
         CHECK(config.tp >= 1 && config.tp <= 8 && !(config.tp & (config.tp - 1)));
         CHECK(config.listen.n <= CONFIG_MAX_LISTENERS);
         CHECK(config.memory_fraction > 0 && config.memory_fraction <= 1);
-        (void)!config_check(&config, &err);
+        (void)!daemon_config_check(&config, &err);
     }
-    config_finish(&config);
+    daemon_config_finish(&config);
     return 0;
 }
