@@ -1,40 +1,53 @@
 /* kernels/select.c - the twins first, then the selected variant's ops over them.
  *
- * Each entry of a list is one compiled op file (kernels/variant.h). Vector forms that a file lacks
- * stay the twins: choosing experts and taking cosines are a vanishing part of a step. */
+ * Each row is one op file as compiled for a variant (kernels/variant.h). What has no vector form
+ * stays a twin: choosing experts and taking cosines are a vanishing part of a step. */
 #include "kernels/ops.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <string.h>
 
 #include "base/env.h"
 #include "base/status.h"
 
-// Bodies of kernels/<op>_ref.c and kernels/<op>_cpu.c, in the form that the last word says.
-#define DECLARE_PUTS(variant)                      \
-    void attention_put_##variant(struct ops *out); \
-    void embed_put_##variant(struct ops *out);     \
-    void gelu_mul_put_##variant(struct ops *out);  \
-    void matmul_put_##variant(struct ops *out);    \
-    void per_layer_put_##variant(struct ops *out); \
-    void rmsnorm_put_##variant(struct ops *out);   \
-    void rope_put_##variant(struct ops *out);      \
-    void router_put_##variant(struct ops *out);    \
-    void softcap_put_##variant(struct ops *out);   \
-    static void put_##variant(struct ops *out)     \
-    {                                              \
-        attention_put_##variant(out);              \
-        embed_put_##variant(out);                  \
-        gelu_mul_put_##variant(out);               \
-        matmul_put_##variant(out);                 \
-        per_layer_put_##variant(out);              \
-        rmsnorm_put_##variant(out);                \
-        rope_put_##variant(out);                   \
-        router_put_##variant(out);                 \
-        softcap_put_##variant(out);                \
-    }
+typedef void put_fn(struct ops *out);
 
-DECLARE_PUTS(twin_f32)
-DECLARE_PUTS(twin_bf16)
+put_fn attention_put_twin_f32, attention_put_twin_bf16;
+put_fn embed_put_twin_f32, embed_put_twin_bf16;
+put_fn gelu_mul_put_twin_f32, gelu_mul_put_twin_bf16;
+put_fn matmul_put_twin_f32, matmul_put_twin_bf16;
+put_fn per_layer_put_twin_f32, per_layer_put_twin_bf16;
+put_fn rmsnorm_put_twin_f32, rmsnorm_put_twin_bf16;
+put_fn rope_put_twin_f32, rope_put_twin_bf16;
+put_fn router_put_twin_f32, router_put_twin_bf16;
+put_fn softcap_put_twin_f32, softcap_put_twin_bf16;
+#if defined(__x86_64__)
+put_fn matmul_put_avx2_f32, matmul_put_avx2_bf16;
+put_fn matmul_put_avx512_f32, matmul_put_avx512_bf16, matmul_put_avx512_dot_bf16;
+#endif
+
+// Later rows go over earlier ones, as far as the selected variant reaches.
+static const struct {
+    enum kernels_variant variant;
+    put_fn *f32, *bf16; // NULL: nothing better than what is there
+} puts[] = {
+    {KERNELS_TWIN, attention_put_twin_f32, attention_put_twin_bf16},
+    {KERNELS_TWIN, embed_put_twin_f32, embed_put_twin_bf16},
+    {KERNELS_TWIN, gelu_mul_put_twin_f32, gelu_mul_put_twin_bf16},
+    {KERNELS_TWIN, matmul_put_twin_f32, matmul_put_twin_bf16},
+    {KERNELS_TWIN, per_layer_put_twin_f32, per_layer_put_twin_bf16},
+    {KERNELS_TWIN, rmsnorm_put_twin_f32, rmsnorm_put_twin_bf16},
+    {KERNELS_TWIN, rope_put_twin_f32, rope_put_twin_bf16},
+    {KERNELS_TWIN, router_put_twin_f32, router_put_twin_bf16},
+    {KERNELS_TWIN, softcap_put_twin_f32, softcap_put_twin_bf16},
+#if defined(__x86_64__)
+    {KERNELS_AVX2, matmul_put_avx2_f32, matmul_put_avx2_bf16},
+    {KERNELS_AVX512, matmul_put_avx512_f32, matmul_put_avx512_bf16},
+    {KERNELS_AVX512_BF16, NULL, matmul_put_avx512_dot_bf16},
+#endif
+};
 
 static const char *const names[] = {
     [KERNELS_TWIN] = "twin",
@@ -43,9 +56,28 @@ static const char *const names[] = {
     [KERNELS_AVX512_BF16] = "avx512_bf16",
 };
 
+#if defined(__x86_64__)
+// __builtin_cpu_supports of older compilers does not know it.
+static bool has_f16c(void)
+{
+    unsigned a, b, c = 0, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
+
 static enum kernels_variant cpu_variant(void)
 {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c())
+        return KERNELS_TWIN;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
+        return KERNELS_AVX2;
+    return __builtin_cpu_supports("avx512bf16") ? KERNELS_AVX512_BF16 : KERNELS_AVX512;
+#else
     return KERNELS_TWIN;
+#endif
 }
 
 static enum kernels_variant cap(void)
@@ -82,9 +114,10 @@ void kernels_select(enum kernels_variant variant, enum compute compute, struct o
 {
     CHECK(variant <= kernels_best_variant());
     struct ops ops;
-    if (compute == COMPUTE_BF16)
-        put_twin_bf16(&ops);
-    else
-        put_twin_f32(&ops);
+    for (size_t i = 0; i < sizeof puts / sizeof puts[0]; i++) {
+        put_fn *put = compute == COMPUTE_BF16 ? puts[i].bf16 : puts[i].f32;
+        if (puts[i].variant <= variant && put)
+            put(&ops);
+    }
     *out = ops;
 }

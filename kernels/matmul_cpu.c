@@ -1,0 +1,362 @@
+/* kernels/matmul_cpu.c - matmul in vector registers: a tile of rows times a panel's outputs.
+ *
+ * A panel holds the same k of 64 outputs side by side, so an output is a lane and its sum one chain
+ * over k: broadcast x, multiply-add. Work is cut in blocks of rows and groups of panels, the units
+ * that threads share; inside a unit, k goes by in runs of K_RUN whose rows are first copied close
+ * together (as bf16 pairs for the dot-product form), so that a panel's run stays in L1 while all
+ * rows pass over it, and every weight is read from memory once per block of rows. Sums wait in
+ * scratch between runs, which changes no bit. A single tile of rows (decode) takes panels one by
+ * one, as they lie in memory. Checked against the twin, and bit for bit between batch sizes,
+ * threads, leaves split over ranks, and AVX2 and AVX-512, by tests/kernels/test_matmul.c. */
+#include "kernels/matmul.h"
+
+#include "kernels/simd.h"
+
+#if defined(__AVX512BF16__)
+#define DOT_BF16 1 /* bf16 weights times bf16 pairs of x, exact products, one instruction */
+#else
+#define DOT_BF16 0
+#endif
+
+enum {
+    K_RUN = 256,   // inputs per run; even
+    MAX_ROWS = 96, // rows of a block
+    MAX_GROUP = 4, // panels of a unit
+    N_LEVELS = 4,  // of the tree of leaves: log2(N_LEAVES) + 1
+    PANEL_VECTORS = PACK_ROWS / VF_LANES,
+#ifdef __AVX512F__
+    TILE_ROWS = 6, // times 4 vectors: 24 of 32 registers are sums
+    TILE_VECTORS = 4,
+#else
+    TILE_ROWS = 6, // times 1 vector of 2 registers: 12 of 16
+    TILE_VECTORS = 1,
+#endif
+};
+
+// What a row of a run looks like: f32, or bf16 for the dot product.
+union run_row {
+    float f32[K_RUN];
+    uint16_t bf16[K_RUN];
+};
+
+// A thread's scratch. Sums are those of a unit: [group][MAX_ROWS][PACK_ROWS].
+struct matmul_scratch {
+    float sums[N_LEVELS][MAX_GROUP][MAX_ROWS][PACK_ROWS];
+    union run_row rows[MAX_ROWS];
+};
+
+struct matmul_task {
+    float *out;
+    size_t out_stride;
+    const float *x;
+    size_t x_stride;
+    uint32_t n_rows;
+    const struct packed_matrix *w;
+    size_t panel_bytes;
+    uint32_t n_panels;
+    uint32_t block_rows;
+    uint32_t group;
+    bool rounds;
+    struct device_stream *stream;
+};
+
+// Rows [row, row + n_rows) and panels [panel, panel + n_panels).
+struct unit {
+    uint32_t row, n_rows;
+    uint32_t panel, n_panels;
+};
+
+static bool uses_dot(const struct packed_matrix *w)
+{
+    return DOT_BF16 && w->dtype == DTYPE_BF16;
+}
+
+// 16 outputs' weights for k, whose being odd is known when this is compiled.
+ALWAYS_INLINE vf weights(const void *run, enum dtype dtype, uint32_t k, bool odd, uint32_t lane)
+{
+    if (dtype == DTYPE_F32)
+        return vf_load((const float *)run + (size_t)k * PACK_ROWS + lane);
+    if (dtype == DTYPE_F16)
+        return vf_load_f16((const uint16_t *)run + (size_t)k * PACK_ROWS + lane);
+    const uint16_t *pairs = (const uint16_t *)run + (size_t)(k / 2) * (2 * PACK_ROWS) + 2 * lane;
+    return odd ? vf_load_pairs_odd(pairs) : vf_load_pairs_even(pairs);
+}
+
+// One k of a tile: every row's x times the vectors of weights.
+ALWAYS_INLINE void multiply_add(vf *sums, const void *run, enum dtype dtype, uint32_t lane,
+                                const union run_row *rows, uint32_t k, const bool odd,
+                                const int n_rows, const int n_vectors)
+{
+    vf w[PANEL_VECTORS];
+    UNROLLED for (int v = 0; v < n_vectors; v++)
+        w[v] = weights(run, dtype, k, odd, lane + (uint32_t)v * VF_LANES);
+    UNROLLED for (int r = 0; r < n_rows; r++)
+    {
+        vf x = vf_set1(rows[r].f32[k]);
+        UNROLLED for (int v = 0; v < n_vectors; v++)
+            sums[r * n_vectors + v] = vf_fma(x, w[v], sums[r * n_vectors + v]);
+    }
+}
+
+#if DOT_BF16
+// One pair of k.
+ALWAYS_INLINE void multiply_add_pair(vf *sums, const void *run, uint32_t lane,
+                                     const union run_row *rows, uint32_t k, const int n_rows,
+                                     const int n_vectors)
+{
+    const uint16_t *pairs = (const uint16_t *)run + (size_t)k * PACK_ROWS + 2 * lane;
+    __m512i w[PANEL_VECTORS];
+    UNROLLED for (int v = 0; v < n_vectors; v++)
+        w[v] = _mm512_loadu_si512(pairs + v * 2 * VF_LANES);
+    UNROLLED for (int r = 0; r < n_rows; r++)
+    {
+        int pair;
+        memcpy(&pair, &rows[r].bf16[k], sizeof pair);
+        __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
+        UNROLLED for (int v = 0; v < n_vectors; v++)
+            sums[r * n_vectors + v] = _mm512_dpbf16_ps(sums[r * n_vectors + v], (__m512bh)w[v], x);
+    }
+}
+#endif
+
+ALWAYS_INLINE void tile_run(vf *sums, const void *run, enum dtype dtype, uint32_t lane,
+                            const union run_row *rows, uint32_t n, const int n_rows,
+                            const int n_vectors)
+{
+    uint32_t k = 0;
+#if DOT_BF16
+    if (dtype == DTYPE_BF16) { // an odd last one has a zero behind it, here and in the panel
+        for (; k < n; k += 2)
+            multiply_add_pair(sums, run, lane, rows, k, n_rows, n_vectors);
+        return;
+    }
+#endif
+    for (; k + 2 <= n; k += 2) {
+        multiply_add(sums, run, dtype, lane, rows, k, false, n_rows, n_vectors);
+        multiply_add(sums, run, dtype, lane, rows, k + 1, true, n_rows, n_vectors);
+    }
+    if (k < n)
+        multiply_add(sums, run, dtype, lane, rows, k, false, n_rows, n_vectors);
+}
+
+// n k of a panel's run for n_rows rows and n_vectors vectors of outputs from lane on; sums
+// [n_rows][PACK_ROWS] begin at zero or go on.
+ALWAYS_INLINE void tile(float (*sums)[PACK_ROWS], bool begins, const void *run, enum dtype dtype,
+                        uint32_t lane, const union run_row *rows, uint32_t n, const int n_rows,
+                        const int n_vectors)
+{
+    vf registers[TILE_ROWS * PANEL_VECTORS];
+    UNROLLED for (int r = 0; r < n_rows; r++) UNROLLED for (int v = 0; v < n_vectors; v++)
+        registers[r * n_vectors + v] = begins ? vf_zero()
+                                              : vf_load(&sums[r][lane + (uint32_t)v * VF_LANES]);
+    tile_run(registers, run, dtype, lane, rows, n, n_rows, n_vectors);
+    UNROLLED for (int r = 0; r < n_rows; r++) UNROLLED for (int v = 0; v < n_vectors; v++)
+        vf_store(&sums[r][lane + (uint32_t)v * VF_LANES], registers[r * n_vectors + v]);
+}
+
+ALWAYS_INLINE void tile_of(float (*sums)[PACK_ROWS], bool begins, const void *run, enum dtype dtype,
+                           const union run_row *rows, uint32_t n, const int n_rows,
+                           const int n_vectors)
+{
+    for (uint32_t lane = 0; lane < PACK_ROWS; lane += (uint32_t)n_vectors * VF_LANES)
+        tile(sums, begins, run, dtype, lane, rows, n, n_rows, n_vectors);
+}
+
+// Up to TILE_ROWS rows over one panel's run, with the code for just that many.
+ALWAYS_INLINE void tile_rows(float (*sums)[PACK_ROWS], bool begins, const void *run,
+                             enum dtype dtype, const union run_row *rows, uint32_t n,
+                             uint32_t n_rows)
+{
+    switch (n_rows) {
+    case 1:
+        tile_of(sums, begins, run, dtype, rows, n, 1, PANEL_VECTORS);
+        break;
+    case 2:
+        tile_of(sums, begins, run, dtype, rows, n, 2, TILE_VECTORS);
+        break;
+    case 3:
+        tile_of(sums, begins, run, dtype, rows, n, 3, TILE_VECTORS);
+        break;
+    case 4:
+        tile_of(sums, begins, run, dtype, rows, n, 4, TILE_VECTORS);
+        break;
+    case 5:
+        tile_of(sums, begins, run, dtype, rows, n, 5, TILE_VECTORS);
+        break;
+    default:
+        tile_of(sums, begins, run, dtype, rows, n, TILE_ROWS, TILE_VECTORS);
+    }
+}
+
+// All rows of a block over one panel's run.
+static void panel_run(float (*sums)[PACK_ROWS], bool begins, const void *run, enum dtype dtype,
+                      const union run_row *rows, uint32_t n, uint32_t n_rows)
+{
+    for (uint32_t r = 0; r < n_rows; r += TILE_ROWS) {
+        uint32_t some = n_rows - r < TILE_ROWS ? n_rows - r : TILE_ROWS;
+        if (dtype == DTYPE_BF16)
+            tile_rows(sums + r, begins, run, DTYPE_BF16, rows + r, n, some);
+        else if (dtype == DTYPE_F16)
+            tile_rows(sums + r, begins, run, DTYPE_F16, rows + r, n, some);
+        else
+            tile_rows(sums + r, begins, run, DTYPE_F32, rows + r, n, some);
+    }
+}
+
+// Copies n inputs from k on of a unit's rows close together.
+static void copy_rows(const struct matmul_task *task, const struct unit *unit, uint32_t k,
+                      uint32_t n, union run_row *rows)
+{
+    for (uint32_t r = 0; r < unit->n_rows; r++) {
+        const float *x = task->x + (unit->row + r) * task->x_stride + k;
+        if (!uses_dot(task->w)) {
+            memcpy(rows[r].f32, x, n * sizeof *x);
+            continue;
+        }
+        for (uint32_t i = 0; i < n; i += VF_LANES) // zeros behind the last
+            vf_store_bf16_n(rows[r].bf16 + i, vf_load_n(x + i, n - i), VF_LANES);
+    }
+}
+
+// One leaf of a unit into sums; begin_place is where the leaf begins in each panel.
+static void leaf_sums(const struct matmul_task *task, const struct unit *unit, uint32_t leaf,
+                      size_t begin_place, float (*sums)[MAX_ROWS][PACK_ROWS], union run_row *rows)
+{
+    const struct packed_matrix *w = task->w;
+    uint32_t begin, end;
+    packed_leaf_range(w, leaf, &begin, &end);
+    for (uint32_t k = begin; k < end; k += K_RUN) {
+        uint32_t n = end - k < K_RUN ? end - k : K_RUN;
+        copy_rows(task, unit, k, n, rows);
+        size_t offset = (begin_place + (k - begin)) * PACK_ROWS * dtype_bytes(w->dtype);
+        for (uint32_t p = 0; p < unit->n_panels; p++)
+            panel_run(sums[p], k == begin,
+                      (const unsigned char *)w->data + (unit->panel + p) * task->panel_bytes +
+                          offset,
+                      w->dtype, rows, n, unit->n_rows);
+    }
+    if (begin == end)
+        memset(sums, 0, unit->n_panels * sizeof sums[0]);
+}
+
+static void add_sums(const struct unit *unit, float (*left)[MAX_ROWS][PACK_ROWS],
+                     float (*right)[MAX_ROWS][PACK_ROWS])
+{
+    for (uint32_t p = 0; p < unit->n_panels; p++)
+        for (uint32_t r = 0; r < unit->n_rows; r++)
+            for (uint32_t i = 0; i < PACK_ROWS; i += VF_LANES)
+                vf_store(&left[p][r][i], vf_add(vf_load(&left[p][r][i]), vf_load(&right[p][r][i])));
+}
+
+static void write_sums(const struct matmul_task *task, const struct unit *unit,
+                       float (*sums)[MAX_ROWS][PACK_ROWS])
+{
+    for (uint32_t p = 0; p < unit->n_panels; p++) {
+        uint32_t column = (unit->panel + p) * PACK_ROWS;
+        uint32_t n = task->w->n - column < PACK_ROWS ? task->w->n - column : PACK_ROWS;
+        for (uint32_t r = 0; r < unit->n_rows; r++) {
+            float *out = task->out + (unit->row + r) * task->out_stride + column;
+            for (uint32_t i = 0; i < n; i += VF_LANES) {
+                vf sum = vf_load(&sums[p][r][i]);
+                vf_store_n(out + i, task->rounds ? vf_rounded(sum) : sum, n - i);
+            }
+        }
+    }
+}
+
+// Leaves ascending; level holds the tops of finished subtrees, and two equal ones become one.
+static void run_unit(const struct matmul_task *task, const struct unit *unit,
+                     struct matmul_scratch *scratch)
+{
+    uint32_t level = 0;
+    size_t place = 0;
+    for (uint32_t leaf = 0; leaf < task->w->n_leaves; leaf++) {
+        uint32_t begin, end;
+        packed_leaf_range(task->w, leaf, &begin, &end);
+        leaf_sums(task, unit, leaf, place, scratch->sums[level], scratch->rows);
+        place += packed_leaf_places(task->w, end - begin);
+        for (uint32_t n = leaf + 1; n % 2 == 0; n /= 2, level--)
+            add_sums(unit, scratch->sums[level - 1], scratch->sums[level]);
+        level++;
+    }
+    write_sums(task, unit, scratch->sums[0]);
+}
+
+static uint32_t n_parts(uint32_t n, uint32_t part)
+{
+    return (n + part - 1) / part;
+}
+
+static void run_units(void *context, uint32_t thread, uint32_t n_threads)
+{
+    const struct matmul_task *task = context;
+    struct matmul_scratch *scratch = device_stream_scratch(task->stream, thread,
+                                                           sizeof(struct matmul_scratch));
+    uint32_t n_groups = n_parts(task->n_panels, task->group);
+    size_t begin, end;
+    device_share((size_t)n_parts(task->n_rows, task->block_rows) * n_groups, 1, thread, n_threads,
+                 &begin, &end);
+    for (size_t i = begin; i < end; i++) {
+        struct unit unit = {
+            .row = (uint32_t)(i / n_groups) * task->block_rows,
+            .panel = (uint32_t)(i % n_groups) * task->group,
+        };
+        uint32_t rows = task->n_rows - unit.row;
+        uint32_t panels = task->n_panels - unit.panel;
+        unit.n_rows = rows < task->block_rows ? rows : task->block_rows;
+        unit.n_panels = panels < task->group ? panels : task->group;
+        run_unit(task, &unit, scratch);
+    }
+}
+
+// Blocks as large as they may be, made smaller until there is enough to share.
+static void choose_blocks(struct matmul_task *task, uint32_t n_threads)
+{
+    task->block_rows = MAX_ROWS;
+    task->group = task->n_rows > TILE_ROWS ? MAX_GROUP : 1;
+    uint32_t wanted = n_threads == 1 ? 1 : 4 * n_threads;
+    while (task->group > 1 && n_parts(task->n_panels, task->group) < wanted)
+        task->group /= 2;
+    while (task->block_rows > TILE_ROWS &&
+           n_parts(task->n_panels, task->group) * n_parts(task->n_rows, task->block_rows) < wanted)
+        task->block_rows = n_parts(task->block_rows / 2, TILE_ROWS) * TILE_ROWS;
+}
+
+static void run_matmul(float *out, uint32_t out_stride, const float *x, uint32_t x_stride,
+                       uint32_t n_rows, const struct packed_matrix *w, bool rounds,
+                       struct device_stream *stream)
+{
+    struct matmul_task task = {
+        .out = out,
+        .out_stride = out_stride,
+        .x = x,
+        .x_stride = x_stride,
+        .n_rows = n_rows,
+        .w = w,
+        .panel_bytes = packed_panel_elements(w) * dtype_bytes(w->dtype),
+        .n_panels = n_parts(w->n, PACK_ROWS),
+        .rounds = rounds,
+        .stream = stream,
+    };
+    choose_blocks(&task, device_stream_n_threads(stream));
+    device_stream_run(stream, run_units, &task);
+}
+
+static void matmul(float *out, uint32_t out_stride, const float *x, uint32_t x_stride,
+                   uint32_t n_rows, const struct packed_matrix *w, struct device_stream *stream)
+{
+    run_matmul(out, out_stride, x, x_stride, n_rows, w, true, stream);
+}
+
+static void matmul_leaves(float *out, uint32_t out_stride, const float *x, uint32_t x_stride,
+                          uint32_t n_rows, const struct packed_matrix *w,
+                          struct device_stream *stream)
+{
+    run_matmul(out, out_stride, x, x_stride, n_rows, w, false, stream);
+}
+
+void KERNEL_PUT(matmul)(struct ops *out)
+{
+    out->matmul = matmul;
+    out->matmul_leaves = matmul_leaves;
+}
