@@ -11,8 +11,16 @@
 #include "tp/comm_shared.h"
 #include "tp/tree_sum.h"
 
-#define TWO_SHOT_MIN_BYTES ((size_t)256 << 10)
 #define SLICE_UNIT ((size_t)16) /* floats of a cache line: slices of two ranks share none */
+
+// Where two-shot begins to win (bench/collectives.c, 2 cores with a shared L3; 4 and 8 ranks there
+// share cores). All ranks must choose alike: the message size and the world decide, nothing else.
+static size_t two_shot_min_bytes(uint32_t world_size)
+{
+    return world_size == 2   ? (size_t)1 << 20
+           : world_size == 4 ? (size_t)384 << 10
+                             : (size_t)128 << 10;
+}
 
 static size_t smaller(size_t a, size_t b)
 {
@@ -79,7 +87,7 @@ enum status tp_all_reduce(struct tp_comm *comm, float *data, size_t n, struct er
     size_t done = 0;
     do {
         size_t piece = smaller(n - done, comm->piece_bytes / sizeof *data);
-        if (piece * sizeof *data < TWO_SHOT_MIN_BYTES)
+        if (piece * sizeof *data < two_shot_min_bytes(comm->world_size))
             st = comm_all_reduce_one_shot(comm, data + done, piece, err);
         else
             st = comm_all_reduce_two_shot(comm, data + done, piece, err);

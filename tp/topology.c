@@ -26,12 +26,16 @@ struct node {
     uint32_t n_ranks; /* placed on it, while placing */
 };
 
-struct topology {
+struct core_list {
     uint32_t n_cores;
-    uint32_t n_cpus;
     uint32_t n_nodes;
     struct core *cores; /* [n_cores], those of a node together */
     struct node *nodes; /* [n_nodes] */
+};
+
+struct topology {
+    struct core_list cores;
+    struct core_list cpus; /* each hardware thread as if it were a core */
 };
 
 // What the calling process may use: hwloc knows the cgroup, the affinity mask is asked for.
@@ -51,53 +55,43 @@ static int first_node(hwloc_const_nodeset_t nodes)
     return node < 0 ? 0 : node;
 }
 
-static void add_core(struct topology *topology, hwloc_obj_t object, hwloc_const_bitmap_t usable)
+static struct core core_of(hwloc_obj_t object, hwloc_const_bitmap_t usable)
 {
     struct core core = {.numa_node = first_node(object->nodeset)};
     int cpu = -1;
     while ((cpu = hwloc_bitmap_next(object->cpuset, cpu)) >= 0 && core.n_cpus < MAX_CORE_CPUS)
         if (hwloc_bitmap_isset(usable, (unsigned)cpu))
             core.cpus[core.n_cpus++] = cpu;
-    if (core.n_cpus == 0)
-        return;
-    topology->cores[topology->n_cores++] = core;
-    topology->n_cpus += core.n_cpus;
+    return core;
 }
 
-static int compare_nodes(const void *a, const void *b)
+static void find_nodes(struct core_list *list)
 {
-    const struct core *left = a, *right = b;
-    if (left->numa_node != right->numa_node)
-        return left->numa_node < right->numa_node ? -1 : 1;
-    return left->cpus[0] < right->cpus[0] ? -1 : left->cpus[0] > right->cpus[0];
-}
-
-static void find_nodes(struct topology *topology)
-{
-    topology->nodes = mem_zeroed(topology->n_cores, sizeof *topology->nodes);
-    for (uint32_t c = 0; c < topology->n_cores; c++) {
-        int numa_node = topology->cores[c].numa_node;
-        if (c == 0 || topology->cores[c - 1].numa_node != numa_node)
-            topology->nodes[topology->n_nodes++] = (struct node){.numa_node = numa_node,
-                                                                 .first_core = c};
-        topology->nodes[topology->n_nodes - 1].n_cores++;
+    list->nodes = mem_zeroed(list->n_cores, sizeof *list->nodes);
+    for (uint32_t c = 0; c < list->n_cores; c++) {
+        int numa_node = list->cores[c].numa_node;
+        if (c == 0 || list->cores[c - 1].numa_node != numa_node)
+            list->nodes[list->n_nodes++] = (struct node){.numa_node = numa_node, .first_core = c};
+        list->nodes[list->n_nodes - 1].n_cores++;
     }
 }
 
-// Some virtual machines show no cores: each hardware thread is one then.
-static void find_cores(struct topology *topology, hwloc_topology_t machine)
+static void find_cores(hwloc_topology_t machine, hwloc_obj_type_t type, struct core_list *list)
 {
-    int n_cores = hwloc_get_nbobjs_by_type(machine, HWLOC_OBJ_CORE);
-    hwloc_obj_type_t type = n_cores > 0 ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
     int n = hwloc_get_nbobjs_by_type(machine, type);
     hwloc_bitmap_t usable = usable_cpus(machine);
-    topology->cores = mem_zeroed(n > 0 ? (size_t)n : 0, sizeof *topology->cores);
-    for (int i = 0; i < n; i++)
-        add_core(topology, hwloc_get_obj_by_type(machine, type, (unsigned)i), usable);
+    list->cores = mem_zeroed(n > 0 ? (size_t)n : 0, sizeof *list->cores);
+    // A node's cores stay in hwloc's order; nodes with cores of others in between are joined.
+    hwloc_obj_t node = NULL;
+    while ((node = hwloc_get_next_obj_by_type(machine, HWLOC_OBJ_NUMANODE, node)))
+        for (int i = 0; i < n; i++) {
+            hwloc_obj_t object = hwloc_get_obj_by_type(machine, type, (unsigned)i);
+            struct core core = core_of(object, usable);
+            if (core.n_cpus > 0 && core.numa_node == (int)node->os_index)
+                list->cores[list->n_cores++] = core;
+        }
     hwloc_bitmap_free(usable);
-    // A node's cores are neighbours already on all but odd machines.
-    qsort(topology->cores, topology->n_cores, sizeof *topology->cores, compare_nodes);
-    find_nodes(topology);
+    find_nodes(list);
 }
 
 enum status topology_create(struct topology **out, struct error *err)
@@ -110,9 +104,12 @@ enum status topology_create(struct topology **out, struct error *err)
         return error_set(err, STATUS_INTERNAL, "hwloc cannot read this machine's topology");
     }
     struct topology *topology = mem_zeroed(1, sizeof *topology);
-    find_cores(topology, machine);
+    // Some virtual machines show no cores: each hardware thread is one then.
+    bool has_cores = hwloc_get_nbobjs_by_type(machine, HWLOC_OBJ_CORE) > 0;
+    find_cores(machine, has_cores ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU, &topology->cores);
+    find_cores(machine, HWLOC_OBJ_PU, &topology->cpus);
     hwloc_topology_destroy(machine);
-    if (topology->n_cores == 0) {
+    if (topology->cores.n_cores == 0) {
         topology_destroy(topology);
         return error_set(err, STATUS_UNAVAILABLE, "hwloc finds no cpu that this process may use");
     }
@@ -124,24 +121,26 @@ void topology_destroy(struct topology *topology)
 {
     if (!topology)
         return;
-    free(topology->cores);
-    free(topology->nodes);
+    free(topology->cores.cores);
+    free(topology->cores.nodes);
+    free(topology->cpus.cores);
+    free(topology->cpus.nodes);
     free(topology);
 }
 
 uint32_t topology_n_cores(const struct topology *topology)
 {
-    return topology->n_cores;
+    return topology->cores.n_cores;
 }
 
 uint32_t topology_n_cpus(const struct topology *topology)
 {
-    return topology->n_cpus;
+    return topology->cpus.n_cores;
 }
 
 uint32_t topology_n_numa_nodes(const struct topology *topology)
 {
-    return topology->n_nodes;
+    return topology->cores.n_nodes;
 }
 
 // First one hardware thread of every core, then the second ones, until enough.
@@ -155,10 +154,10 @@ static uint32_t take_cpus(const struct core *cores, uint32_t n_cores, uint32_t n
     return n;
 }
 
-static void place_on(const struct topology *topology, uint32_t first_core, uint32_t n_cores,
+static void place_on(const struct core_list *list, uint32_t first_core, uint32_t n_cores,
                      uint32_t n_threads, struct topology_placement *out)
 {
-    const struct core *cores = topology->cores + first_core;
+    const struct core *cores = list->cores + first_core;
     *out = (struct topology_placement){.n_threads = n_threads, .numa_node = cores[0].numa_node};
     if (cores[n_cores - 1].numa_node != cores[0].numa_node)
         out->numa_node = -1;
@@ -167,13 +166,13 @@ static void place_on(const struct topology *topology, uint32_t first_core, uint3
 }
 
 // How many ranks of share cores each node gets, always the emptiest next; false if not all fit.
-static bool ranks_fit_nodes(const struct topology *topology, uint32_t n_ranks, uint32_t share,
+static bool ranks_fit_nodes(const struct core_list *list, uint32_t n_ranks, uint32_t share,
                             struct node *nodes)
 {
     for (uint32_t r = 0; r < n_ranks; r++) {
         struct node *best = NULL;
         uint32_t best_free = 0;
-        for (uint32_t i = 0; i < topology->n_nodes; i++) {
+        for (uint32_t i = 0; i < list->n_nodes; i++) {
             uint32_t n_free = nodes[i].n_cores - nodes[i].n_ranks * share;
             if (n_free >= share && n_free > best_free) {
                 best = &nodes[i];
@@ -187,31 +186,31 @@ static bool ranks_fit_nodes(const struct topology *topology, uint32_t n_ranks, u
     return true;
 }
 
-static void place_exclusive(const struct topology *topology, uint32_t n_ranks, uint32_t share,
+static void place_exclusive(const struct core_list *list, uint32_t n_ranks, uint32_t share,
                             uint32_t n_threads, struct topology_placement *out)
 {
-    struct node *nodes = mem_zeroed(topology->n_nodes, sizeof *nodes);
-    memcpy(nodes, topology->nodes, topology->n_nodes * sizeof *nodes);
+    struct node *nodes = mem_zeroed(list->n_nodes, sizeof *nodes);
+    memcpy(nodes, list->nodes, list->n_nodes * sizeof *nodes);
     uint32_t rank = 0;
-    if (ranks_fit_nodes(topology, n_ranks, share, nodes)) {
-        for (uint32_t i = 0; i < topology->n_nodes; i++)
+    if (ranks_fit_nodes(list, n_ranks, share, nodes)) {
+        for (uint32_t i = 0; i < list->n_nodes; i++)
             for (uint32_t k = 0; k < nodes[i].n_ranks; k++)
-                place_on(topology, nodes[i].first_core + k * share, share, n_threads, &out[rank++]);
+                place_on(list, nodes[i].first_core + k * share, share, n_threads, &out[rank++]);
     } else {
         for (; rank < n_ranks; rank++)
-            place_on(topology, rank * share, share, n_threads, &out[rank]);
+            place_on(list, rank * share, share, n_threads, &out[rank]);
     }
     free(nodes);
 }
 
 // More ranks than cores: each may run anywhere on its node.
-static void place_shared(const struct topology *topology, uint32_t n_ranks, uint32_t n_threads,
+static void place_shared(const struct core_list *list, uint32_t n_ranks, uint32_t n_threads,
                          struct topology_placement *out)
 {
     for (uint32_t r = 0; r < n_ranks; r++) {
-        const struct node *node = &topology->nodes[(uint64_t)r * topology->n_nodes / n_ranks];
-        place_on(topology, node->first_core, node->n_cores, n_threads, &out[r]);
-        out[r].n_cpus = take_cpus(topology->cores + node->first_core, node->n_cores,
+        const struct node *node = &list->nodes[(uint64_t)r * list->n_nodes / n_ranks];
+        place_on(list, node->first_core, node->n_cores, n_threads, &out[r]);
+        out[r].n_cpus = take_cpus(list->cores + node->first_core, node->n_cores,
                                   TOPOLOGY_MAX_THREADS, out[r].cpus);
         out[r].pinned = false;
         out[r].shared = true;
@@ -227,15 +226,17 @@ enum status topology_place(const struct topology *topology, uint32_t n_ranks,
     if (threads_per_rank > TOPOLOGY_MAX_THREADS)
         return error_set(err, STATUS_INVALID_ARGUMENT, "threads_per_rank=%u: at most %u",
                          threads_per_rank, TOPOLOGY_MAX_THREADS);
-    uint32_t share = topology->n_cores / n_ranks;
+    const struct core_list *list = topology->cores.n_cores < n_ranks ? &topology->cpus
+                                                                     : &topology->cores;
+    uint32_t share = list->n_cores / n_ranks;
     if (share == 0) {
-        place_shared(topology, n_ranks, threads_per_rank ? threads_per_rank : 1, out);
+        place_shared(list, n_ranks, threads_per_rank ? threads_per_rank : 1, out);
         return STATUS_OK;
     }
     if (share > TOPOLOGY_MAX_THREADS)
         share = TOPOLOGY_MAX_THREADS;
     uint32_t n_threads = threads_per_rank ? threads_per_rank : share;
-    place_exclusive(topology, n_ranks, n_threads < share ? n_threads : share, n_threads, out);
+    place_exclusive(list, n_ranks, n_threads < share ? n_threads : share, n_threads, out);
     return STATUS_OK;
 }
 

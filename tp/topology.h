@@ -31,12 +31,12 @@ struct topology_placement {
     int cpus[TOPOLOGY_MAX_THREADS]; /* OS numbers; pinned: thread i runs on cpus[i] */
     int numa_node;                  /* OS number; -1: cores of several nodes */
     bool pinned; /* one cpu a thread, no other rank's; else the threads share cpus unpinned */
-    bool shared; /* other ranks have the same cpus: fewer cores than ranks */
+    bool shared; /* other ranks have the same cpus: fewer cpus than ranks */
 };
 
 /* Gives each of n_ranks the same number of cores: neighbours, of one NUMA node wherever each rank
- * fits into one. threads_per_rank 0: a thread a core, at least one; hardware threads of a core are
- * used only when more threads than cores are asked for. out [n_ranks].
+ * fits into one. threads_per_rank 0: a thread a core, at least one; a core's second hardware
+ * thread is used only when there are fewer cores than threads or ranks. out [n_ranks].
  * INVALID_ARGUMENT: no ranks, or more than TOPOLOGY_MAX_THREADS threads a rank. */
 NODISCARD enum status topology_place(const struct topology *topology, uint32_t n_ranks,
                                      uint32_t threads_per_rank, struct topology_placement *out,

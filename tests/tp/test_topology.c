@@ -121,7 +121,14 @@ TEST(ranks_that_do_not_fit_into_nodes_whole_lie_across_them)
            "rank 1: cpus 4-7, several NUMA nodes, 4 threads\n");
 }
 
-TEST(more_ranks_than_cores_share_the_cores_of_a_node_unpinned)
+TEST(more_ranks_than_cores_get_a_hardware_thread_each)
+{
+    expect("NUMANode:1 Core:1 PU:2", 2, 0,
+           "rank 0: cpu 0, NUMA node 0, 1 thread\n"
+           "rank 1: cpu 1, NUMA node 0, 1 thread\n");
+}
+
+TEST(more_ranks_than_cpus_share_the_cores_of_a_node_unpinned)
 {
     expect("NUMANode:1 Core:2 PU:1", 4, 0,
            "rank 0: cpus 0-1, NUMA node 0, 1 thread, shared with other ranks\n"
