@@ -1,0 +1,317 @@
+#!/usr/bin/env python3
+"""The daemon as its user and its machine meet it: start, stop, signals, deaths, wrong configuration.
+
+Runs the built gemmad, gemmad-worker and gemmactl (GEMMAD_BUILD_DIR) on the tiny MoE checkpoint.
+Needs nothing but Python's own library. Ends with "N passed, N failed".
+"""
+import os
+import pathlib
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+TESTS = pathlib.Path(os.environ.get("GEMMAD_TESTS_DIR", pathlib.Path(__file__).parents[1]))
+BUILD = pathlib.Path(os.environ.get("GEMMAD_BUILD_DIR", TESTS.parent / "build"))
+GEMMAD = str(BUILD / "daemon" / "gemmad")
+GEMMACTL = str(BUILD / "client" / "gemmactl")
+MODEL = str(TESTS / "data" / "goldens" / "moe" / "checkpoint")
+PATIENCE = 120  # seconds, for sanitizer builds on a busy machine
+
+
+class Failure(Exception):
+    pass
+
+
+def check(condition, text):
+    if not condition:
+        raise Failure(text)
+
+
+def eventually(condition, text, seconds=PATIENCE):
+    """Waits until condition() is true; a state that others bring about is polled."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        check(time.monotonic() < deadline, f"not in {seconds} s: {text}")
+        time.sleep(0.02)
+
+
+class Daemon:
+    """with Daemon("--tp", "2") as d: a running gemmad, ready."""
+
+    def __init__(self, *arguments, listen="127.0.0.1:0", model=MODEL):
+        self.log_file = tempfile.NamedTemporaryFile("w+", prefix="gemmad-log-", suffix=".txt")
+        read, write = os.pipe()
+        self.process = subprocess.Popen(
+            [GEMMAD, *([model] if model else []), "--listen", listen, "--ready-fd", str(write),
+             "--max-context", "4096", *arguments],
+            pass_fds=[write], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=self.log_file)
+        os.close(write)
+        ready, _, _ = select.select([read], [], [], PATIENCE)
+        with os.fdopen(read) as lines:
+            self.address = lines.readline().strip() if ready else ""
+        if not self.address:
+            self.process.kill()
+            self.process.wait()
+            raise Failure(f"gemmad did not start:\n{self.log()}")
+
+    def log(self):
+        return pathlib.Path(self.log_file.name).read_text()
+
+    def workers(self):
+        """Living workers that this coordinator started last, by pid."""
+        pids = re.findall(r" worker_start worker=\d+ pid=(\d+)", self.log())
+        return [int(pid) for pid in pids if alive(int(pid))]
+
+    def ctl(self, *arguments, timeout=PATIENCE):
+        return subprocess.run([GEMMACTL, "--address", self.address, *arguments], timeout=timeout,
+                              capture_output=True, text=True)
+
+    def stream(self, n_tokens):
+        """A generate that is running: the process, once its first text is there."""
+        process = subprocess.Popen(
+            [GEMMACTL, "--address", self.address, "generate", "--ignore-eos", "--max-tokens",
+             str(n_tokens), "--temperature", "0", "a b c"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
+        check(ready and process.stdout.read(1), "no text came")
+        return process
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        eventually(lambda: not self.workers(), "workers ended")
+        self.log_file.close()
+
+
+def alive(pid):
+    """Whether there is such a process, and it is more than a zombie."""
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def fails_to_start(*arguments, config=None):
+    """What a gemmad that cannot start says, and its exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        if config is not None:
+            path = pathlib.Path(folder) / "g.yaml"
+            path.write_text(config)
+            arguments = ("--config", str(path), *arguments)
+        run = subprocess.run([GEMMAD, "--listen", "127.0.0.1:0", *arguments], timeout=PATIENCE,
+                             capture_output=True, text=True)
+        return run.returncode, run.stderr.replace(folder + "/", "")
+
+
+def test_a_daemon_starts_answers_and_stops_at_sigterm():
+    with Daemon("--tp", "2") as d:
+        check(len(d.workers()) == 2, "two workers")
+        answer = d.ctl("generate", "--max-tokens", "5", "--temperature", "0", "hello")
+        check(answer.returncode == 0, answer.stderr)
+        check(d.ctl("status").returncode == 0, "status")
+        workers = d.workers()
+        d.process.send_signal(signal.SIGTERM)
+        check(d.process.wait(PATIENCE) == 0, f"exit code {d.process.returncode}\n{d.log()}")
+        check(not any(map(alive, workers)), "workers are gone with the coordinator")
+
+
+def test_the_default_model_is_served_without_a_model_dir():
+    with Daemon(model=None) as d:
+        check(d.ctl("generate", "--max-tokens", "3", "hello").returncode == 0, "generate")
+
+
+def test_port_0_is_said_as_a_number():
+    with Daemon() as d:
+        check(re.fullmatch(r"127\.0\.0\.1:[1-9]\d*", d.address), d.address)
+        check(f" ready address={d.address}" in d.log(), "a log line says it too")
+
+
+def test_a_unix_socket_is_served():
+    with tempfile.TemporaryDirectory() as folder:
+        with Daemon(listen=f"unix:{folder}/s") as d:
+            check(d.address == f"unix:{folder}/s", d.address)
+            check(d.ctl("generate", "--max-tokens", "3", "hello").returncode == 0, "generate")
+
+
+def test_two_listeners_serve_the_same():
+    with tempfile.TemporaryDirectory() as folder:
+        with Daemon("--listen", f"unix:{folder}/s") as d:
+            for address in (d.address, f"unix:{folder}/s"):
+                run = subprocess.run([GEMMACTL, "--address", address, "status"], timeout=PATIENCE,
+                                     capture_output=True, text=True)
+                check(run.returncode == 0, run.stderr)
+
+
+def test_sigterm_lets_a_running_stream_finish():
+    with Daemon("--drain-timeout", "10m") as d:
+        stream = d.stream(600)
+        d.process.send_signal(signal.SIGTERM)
+        eventually(lambda: " drain " in d.log(), "the drain is logged")
+        refused = d.ctl("generate", "--max-tokens", "3", "hello")
+        check(refused.returncode != 0, "a new request is refused while draining")
+        out, err = stream.communicate(timeout=PATIENCE)
+        check(stream.returncode == 0, err)
+        check(d.process.wait(PATIENCE) == 0, "exit code")
+
+
+def test_a_second_sigterm_stops_at_once():
+    with Daemon("--drain-timeout", "10m", "--tp", "2") as d:
+        stream = d.stream(3500)
+        d.process.send_signal(signal.SIGTERM)
+        eventually(lambda: " drain " in d.log(), "the drain is logged")
+        started = time.monotonic()
+        d.process.send_signal(signal.SIGTERM)
+        d.process.wait(PATIENCE)
+        check(time.monotonic() - started < 10, "it stopped at once")
+        stream.communicate(timeout=PATIENCE)
+        check(stream.returncode != 0, "the stream was cut")
+
+
+def test_a_drain_that_takes_too_long_is_cut():
+    with Daemon("--drain-timeout", "100ms") as d:
+        stream = d.stream(3500)
+        d.process.send_signal(signal.SIGTERM)
+        d.process.wait(PATIENCE)
+        stream.communicate(timeout=PATIENCE)
+        check(stream.returncode != 0, "the stream was cut")
+
+
+def test_a_killed_worker_fails_its_requests_and_the_group_recovers():
+    with Daemon("--tp", "2") as d:
+        stream = d.stream(3500)
+        before = d.workers()
+        os.kill(before[1], signal.SIGKILL)
+        _, err = stream.communicate(timeout=PATIENCE)
+        check(stream.returncode != 0 and b"UNAVAILABLE" in err, err)
+        check(d.ctl("wait").returncode == 0, "it serves again")
+        after = d.workers()
+        check(len(after) == 2 and not set(after) & set(before), f"{before} -> {after}")
+        answer = d.ctl("generate", "--max-tokens", "5", "hello")
+        check(answer.returncode == 0, answer.stderr)
+        check("was killed by signal 9" in d.log(), "the log says why")
+
+
+def test_workers_that_die_too_often_end_the_daemon():
+    with Daemon("--max-restarts", "1") as d:
+        for _ in range(2):
+            eventually(lambda: d.workers() and d.ctl("wait").returncode == 0, "it serves")
+            os.kill(d.workers()[0], signal.SIGKILL)
+        check(d.process.wait(PATIENCE) != 0, "the exit code is not 0")
+        check("the workers died 2 times" in d.log(), d.log())
+
+
+def test_no_worker_outlives_a_killed_coordinator():
+    with Daemon("--tp", "4") as d:
+        workers = d.workers()
+        check(len(workers) == 4, f"{workers}")
+        d.process.kill()
+        d.process.wait()
+        eventually(lambda: not any(map(alive, workers)), "workers ended", 10)
+
+
+def test_no_worker_outlives_a_coordinator_that_is_killed_while_loading():
+    with tempfile.NamedTemporaryFile("w+") as log:
+        process = subprocess.Popen([GEMMAD, MODEL, "--tp", "4", "--listen", "127.0.0.1:0"],
+                                   stderr=log)
+        pids = []
+        def started():
+            pids[:] = re.findall(r" worker_start worker=\d+ pid=(\d+)",
+                                 pathlib.Path(log.name).read_text())
+            return pids
+        eventually(started, "a worker is started")
+        process.kill()
+        process.wait()
+        eventually(lambda: not any(alive(int(pid)) for pid in started()), "workers ended", 10)
+
+
+def test_sigusr1_logs_the_state_of_all():
+    with Daemon("--tp", "2") as d:
+        d.process.send_signal(signal.SIGUSR1)
+        for line in (" state ", " worker worker=1 ", "worker_state state=serving rank=1"):
+            eventually(lambda: line in d.log(), f"{line!r} in the log")
+
+
+def test_a_worker_cannot_be_started_by_hand():
+    run = subprocess.run([str(BUILD / "daemon" / "gemmad-worker")], capture_output=True, text=True)
+    check(run.returncode == 64 and "gemmad" in run.stderr, run.stderr)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        run = subprocess.run(
+            [str(BUILD / "daemon" / "gemmad-worker"), "--control-fd", str(theirs.fileno()),
+             "--rank", "0", "--parent", "1"], pass_fds=[theirs.fileno()], timeout=PATIENCE)
+        check(run.returncode == 68, "a wrong parent is an orphan")
+
+
+def test_wrong_configuration_is_said_with_its_place():
+    for arguments, config, message in (
+            (["--max-seq", "3"], None, "unknown flag --max-seq; did you mean --max-seqs?"),
+            ([], "tp: 2\nlissten: a:1\n", 'g.yaml:2:1: unknown key "lissten"; did you mean "listen"?'),
+            ([], "tp: 5\n", "g.yaml:1:5: tp: "),
+            (["/nonexistent"], None, "/nonexistent"),
+            ([MODEL, "--max-context", "9000"], None, "max_context=9000"),
+            ([MODEL, "--chat-template", "/nonexistent.jinja"], None, "/nonexistent.jinja"),
+    ):
+        code, said = fails_to_start(*arguments, config=config)
+        check(code not in (0, -6, -11) and message in said, f"{arguments}: {code} {said}")
+
+
+def test_a_model_that_does_not_fit_is_said_before_loading():
+    code, said = fails_to_start(MODEL, "--kv-memory", "900TiB")
+    check(code != 0 and "does not fit" in said, said)
+    check("worker_start" not in said, "no worker was started")
+
+
+def test_a_port_in_use_is_said():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        run = subprocess.run([GEMMAD, MODEL, "--listen", address], timeout=PATIENCE,
+                             capture_output=True, text=True)
+        check(run.returncode != 0 and address in run.stderr, run.stderr)
+
+
+def test_check_prints_the_plan_and_starts_nothing():
+    run = subprocess.run([GEMMAD, MODEL, "--tp", "2", "--check"], timeout=PATIENCE,
+                         capture_output=True, text=True)
+    check(run.returncode == 0, run.stderr)
+    check("weights" in run.stdout and "worker_start" not in run.stderr, run.stdout + run.stderr)
+
+
+def test_help_and_version():
+    for flag, text in (("--help", "--max-seqs"), ("--version", "gemmad ")):
+        run = subprocess.run([GEMMAD, flag], capture_output=True, text=True)
+        check(run.returncode == 0 and text in run.stdout, run.stdout + run.stderr)
+
+
+def main():
+    wanted = sys.argv[1:]
+    passed = failed = 0
+    for name, test in list(globals().items()):
+        if not name.startswith("test_") or (wanted and not any(w in name for w in wanted)):
+            continue
+        started = time.monotonic()
+        try:
+            test()
+            passed += 1
+            print(f"ok {name[5:]} ({time.monotonic() - started:.1f} s)", flush=True)
+        except (Failure, subprocess.TimeoutExpired) as failure:
+            failed += 1
+            print(f"FAILED {name[5:]}: {failure}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
