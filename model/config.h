@@ -54,13 +54,14 @@ struct model_config {
     float final_logit_softcapping; /* 0: none */
     bool attention_k_eq_v;
     bool tie_word_embeddings;
-    bool bidirectional_images; /* use_bidirectional_attention "vision" */
+    bool bidirectional_images;  /* use_bidirectional_attention "vision" */
     struct rope_config rope[2]; /* by enum layer_kind */
     enum dtype dtype;           /* as the file says (torch_dtype or dtype); bf16 if silent */
     struct layer_config layers[MODEL_MAX_LAYERS];
     uint32_t bos_token_id, pad_token_id;
     uint32_t image_token_id, audio_token_id, video_token_id; /* MODEL_TOKEN_NONE if absent */
-    /* eos of config.json and its text_config; generation_config.json and the tokenizer add theirs */
+    /* eos of config.json and its text_config; generation_config.json and the tokenizer add theirs
+     */
     uint32_t eos_token_ids[MODEL_MAX_EOS];
     uint32_t n_eos_token_ids;
 };
@@ -73,7 +74,10 @@ NODISCARD enum status model_config_load(const char *path, struct model_config *o
 NODISCARD enum status model_config_parse(const char *json, size_t n, const char *name,
                                          struct model_config *out, struct error *err);
 
-/* inv_freq [head_dim / 2] of a layer kind (section 2.6), in f32; *out_rotated: how many are not 0. */
+/* How many of head_dim / 2 pairs a layer kind rotates. */
+uint32_t model_rotated(const struct model_config *config, enum layer_kind kind, uint32_t head_dim);
+/* inv_freq [head_dim / 2] of a layer kind (section 2.6), in f32; *out_rotated: how many are not 0.
+ */
 void model_inv_freq(const struct model_config *config, enum layer_kind kind, uint32_t head_dim,
                     float *out, uint32_t *out_rotated);
 
