@@ -1,0 +1,37 @@
+/* model/checkpoint.h - a model folder, opened and checked: config.json, generation_config.json and
+ * every tensor of the text model, with the right shape and a dtype we compute with.
+ *
+ * No text tensor may be missing or unknown: a weight that nobody loads gives fluent nonsense
+ * instead of an error. What other parts of the model own (vision and audio towers) is left alone,
+ * as are tensors known to be dead: keys and values of KV-shared layers, rotary buffers, the
+ * lm_head of a tied checkpoint.
+ * Owns the mappings. Opening reads headers only. Thread: read-only after open. */
+#ifndef GEMMAD_MODEL_CHECKPOINT_H
+#define GEMMAD_MODEL_CHECKPOINT_H
+
+#include "kernels/types.h"
+#include "model/generation_config.h"
+#include "model/tensors.h"
+
+struct checkpoint;
+
+struct text_tensor {
+    const char *name;          /* behind the text prefix */
+    const unsigned char *data; /* mapped; not aligned */
+    enum dtype dtype;
+    struct tensor_shape shape;
+};
+
+/* Errors name file and key or tensor. UNIMPLEMENTED: a model that is not served. */
+NODISCARD enum status checkpoint_open(const char *folder, struct checkpoint **out,
+                                      struct error *err);
+void checkpoint_destroy(struct checkpoint *checkpoint); /* NULL is fine */
+
+const struct model_config *checkpoint_config(const struct checkpoint *checkpoint);
+const struct generation_config *checkpoint_generation_config(const struct checkpoint *checkpoint);
+
+/* A tensor that exists under the config (model_tensor_exists): never NULL. */
+const struct text_tensor *checkpoint_tensor(const struct checkpoint *checkpoint, enum tensor_id id,
+                                            uint32_t layer);
+
+#endif
