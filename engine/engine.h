@@ -23,7 +23,7 @@ struct engine_backend {
      * workers are gone (the engine fails what runs, and waits for engine_backend_reset). */
     enum status (*read_result)(void *context, uint64_t timeout_ns, const void **out, size_t *n);
     void (*release_result)(void *context);
-    /* Wakes a read_result that waits, from any thread. */
+    /* Makes the read_result under way, or else the next one, return, from any thread. */
     void (*wake)(void *context);
 };
 
@@ -32,8 +32,8 @@ struct engine_config {
     struct kv_params kv;
     struct engine_backend backend;
     const struct tokenizer *tokenizer; /* for text deltas and stop strings; may be NULL in tests */
-    uint32_t max_queued; /* requests waiting; one more is RESOURCE_EXHAUSTED */
-    uint32_t max_chunk_rows; /* prefill rows of one sequence in a step; 0: max_rows */
+    uint32_t max_queued;               /* requests waiting; one more is RESOURCE_EXHAUSTED */
+    uint32_t max_chunk_rows;           /* prefill rows of one sequence in a step; 0: max_rows */
 };
 
 NODISCARD enum status engine_create(const struct engine_config *config, struct engine **out,
@@ -42,17 +42,20 @@ NODISCARD enum status engine_create(const struct engine_config *config, struct e
 void engine_destroy(struct engine *engine);
 
 /* Queues a request; events come through on_event until one with `last` or FAILED. Errors here mean
- * that no event will come: ALREADY_EXISTS, RESOURCE_EXHAUSTED (queue full; or it can never fit the
- * pages, with the numbers), UNAVAILABLE (draining or the workers are gone). */
+ * that no event will come: INVALID_ARGUMENT (which field and why), ALREADY_EXISTS,
+ * RESOURCE_EXHAUSTED (queue full; or it can never fit the pages, with the numbers), UNAVAILABLE
+ * (draining or the workers are gone). */
 NODISCARD enum status engine_submit(struct engine *engine, const struct request *request,
                                     engine_event_fn *on_event, void *context, struct error *err);
-/* Ends a request: its sequences finish with FINISH_ABORT. False: no such live request. Any moment. */
+/* Ends a request: its sequences finish with FINISH_ABORT. False: no such live request. Any moment.
+ */
 bool engine_abort(struct engine *engine, const char *request_id);
 
 /* No new requests; on_drained (may be NULL) is called once nothing is left. */
 void engine_drain(struct engine *engine, void (*on_drained)(void *context), void *context);
 
-/* The workers died: fail what runs with err. Then, with a new group of workers: go on. */
+/* The workers died: fail what ran with err; what only waited goes on waiting. Returns when the old
+ * backend is no longer used; not from a callback. Then, with a new group of workers: go on. */
 void engine_backend_lost(struct engine *engine, const struct error *err);
 void engine_backend_reset(struct engine *engine, const struct engine_backend *backend);
 

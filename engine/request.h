@@ -24,24 +24,24 @@ struct stop_string {
 };
 
 struct request {
-    const char *id; /* unique among live requests */
+    const char *id;         /* unique among live requests */
     const uint32_t *prompt; /* [n_prompt], at least 1 */
     size_t n_prompt;
     struct sampling_params sampling; /* n_prompt_tokens is filled in by the engine */
-    uint32_t n; /* sequences, 1..128 */
-    uint32_t max_tokens; /* resolved: at least 1, prompt + max_tokens <= the model's length */
+    uint32_t n;                      /* sequences, 1..128 */
+    uint32_t max_tokens;      /* resolved: at least 1, prompt + max_tokens <= the model's length */
     const uint32_t *stop_ids; /* model's (unless ignore_eos) and the request's; not shown */
     size_t n_stop_ids;
     const struct stop_string *stop_strings;
     size_t n_stop_strings; /* at most 16 */
     const struct logit_bias *biases;
     size_t n_biases;
-    bool include_stop;         /* leave the stop string or id in text and ids */
+    bool include_stop; /* leave the stop string or id in text and ids */
     bool want_text;
     bool want_token_ids;
     bool skip_special_tokens;
-    bool want_prompt_ids; /* the prompt event carries token_ids */
-    int32_t priority;     /* lower runs first */
+    bool want_prompt_ids;   /* the prompt event carries token_ids */
+    int32_t priority;       /* lower runs first */
     uint64_t time_limit_ns; /* from submit; 0: none */
     const char *cache_salt; /* may be NULL */
 };

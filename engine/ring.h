@@ -35,7 +35,11 @@ void ring_publish(struct ring *ring, size_t n);
 NODISCARD enum status ring_read(struct ring *ring, uint64_t timeout_ns, const void **out,
                                 size_t *out_n);
 void ring_release(struct ring *ring);
+/* Ends the wait of this reader's ring_read (the one under way, else the next) as a timeout would.
+ * From any thread of the reader's process. */
+void ring_wake(struct ring *ring);
 
+/* From any side and thread. A ring whose shared counts break their ranges counts as closed too. */
 void ring_close(struct ring *ring);
 
 #endif

@@ -17,9 +17,9 @@ struct sampling_params {
     float repetition_penalty;
     float frequency_penalty;
     float presence_penalty;
-    uint32_t top_k; /* 0: off */
-    int32_t n_logprobs; /* -1: none; k: the sampled token's and the k best */
-    uint64_t seed; /* choice i of n uses seed + i */
+    uint32_t top_k;      /* 0: off */
+    int32_t n_logprobs;  /* -1: none; k: the sampled token's and the k best */
+    uint64_t seed;       /* choice i of n uses seed + i */
     uint32_t min_tokens; /* stop ids are masked until so many were generated */
     uint32_t n_prompt_tokens;
     int32_t n_prompt_logprobs; /* -1: none */

@@ -16,8 +16,10 @@
 #include "base/status.h"
 #include "engine/sampling.h"
 
+#define STEP_MAX_SLOTS 4096
+
 struct step_limits {
-    uint32_t max_slots;     /* sequences that run at once */
+    uint32_t max_slots;     /* sequences that run at once, 1..STEP_MAX_SLOTS */
     uint32_t max_rows;      /* tokens in a step */
     uint32_t max_positions; /* longest sequence, in tokens */
     uint32_t vocab_size;
@@ -40,8 +42,8 @@ struct step_header {
 /* A sequence takes a slot (first, or again after preemption): forget what the slot held. */
 struct step_start {
     uint32_t slot;
-    uint32_t n_stop_ids; /* u32 ids in the blob at blob_offset: masked until min_tokens */
-    uint32_t n_biases;   /* then {u32 id, f32 bias} pairs */
+    uint32_t n_stop_ids;  /* u32 ids in the blob at blob_offset: masked until min_tokens */
+    uint32_t n_biases;    /* then {u32 id, f32 bias} pairs */
     uint32_t blob_offset; /* a multiple of 4 */
     struct sampling_params sampling;
 };
@@ -69,17 +71,23 @@ struct step_seq {
                             UINT32_MAX at the prompt's end */
 };
 
+/* INVALID_ARGUMENT: a value that no step may carry (not finite, too many logprobs). */
+NODISCARD enum status step_check_sampling(const struct sampling_params *sampling,
+                                          struct error *err);
+
 /* A checked view into a message. */
 struct step {
     const struct step_header *header;
-    const struct step_start *starts;           /* [n_starts] */
+    const struct step_start *starts;             /* [n_starts] */
     const struct step_page_update *page_updates; /* [n_page_updates] */
-    const struct step_seq *seqs;               /* [n_seqs] */
-    const uint32_t *tokens;                    /* [n_rows], by sequence */
-    const unsigned char *blob;                 /* [blob_bytes] */
+    const struct step_seq *seqs;                 /* [n_seqs] */
+    const uint32_t *tokens;                      /* [n_rows], by sequence */
+    const unsigned char *blob;                   /* [blob_bytes] */
 };
 
+/* 0 (and for the result likewise): the limits make no sense. Messages stand at multiples of 8. */
 size_t step_max_bytes(const struct step_limits *limits);
+size_t step_max_page_updates(const struct step_limits *limits);
 /* INTERNAL: the message breaks a rule, which one. */
 NODISCARD enum status step_open(const void *message, size_t n, const struct step_limits *limits,
                                 struct step *out, struct error *err);
@@ -98,13 +106,14 @@ struct step_result_header {
 };
 
 enum step_result_flags {
-    STEP_RESULT_TOKEN = 1,     /* token is a sampled one */
+    STEP_RESULT_TOKEN = 1,      /* token is a sampled one */
     STEP_RESULT_BAD_LOGITS = 2, /* NaN, or everything masked: this sequence fails, no other does */
 };
 
 /* In the order of the step's sequences. Its entries in the logprobs array, at logprobs_offset:
  * first, with a token and n_logprobs >= 0: the sampled token's, then n_top best ones; then, with
- * STEP_PROMPT_LOGPROBS, for each row with a following token: that token's, then n_prompt_top best. */
+ * STEP_PROMPT_LOGPROBS, for each row with a following token: that token's, then n_prompt_top best.
+ */
 struct step_result_seq {
     uint32_t slot;
     uint32_t flags;

@@ -23,7 +23,7 @@ struct kv_group_params {
 };
 
 struct kv_params {
-    uint32_t page_tokens; /* a power of two, 8..256 */
+    uint32_t page_tokens;   /* a power of two, 8..256 */
     uint32_t element_bytes; /* 2 (bf16) or 4 (f32) */
     uint32_t n_groups;
     struct kv_group_params groups[KV_MAX_GROUPS];

@@ -1,0 +1,216 @@
+/* engine/scheduler_plan.c - one step's rows.
+ *
+ * The running ones are visited in order of rank, and a victim is always the last in rank, so no
+ * sequence loses pages after its rows are in the step. Decode rows have precedence because a
+ * prefill gets at most what the decodes behind it leave; there are never more running sequences
+ * than rows, so the first in rank always has its row.
+ * A decoding sequence that is itself the last and finds no page keeps what it has and sits the step
+ * out: those before it go on, and take its pages if they need them. */
+#include "engine/scheduler_state.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+static uint32_t at_most(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+void scheduler_stop_running(struct scheduler *s, struct sequence *sequence)
+{
+    uint32_t at = 0;
+    while (s->running[at] != sequence)
+        at++;
+    s->n_running--;
+    memmove(s->running + at, s->running + at + 1, (s->n_running - at) * sizeof(struct sequence *));
+    scheduler_drop_pages(s, sequence);
+    uint32_t max_slots = s->c.limits.max_slots;
+    s->free_slots[(s->first_free_slot + s->n_free_slots++) % max_slots] = sequence->slot;
+    sequence->slot = NO_SLOT;
+    sequence->n_computed = 0;
+}
+
+void scheduler_preempt(struct scheduler *s, struct sequence *sequence)
+{
+    scheduler_stop_running(s, sequence);
+    sequence->state = SEQUENCE_WAITING;
+    sequence_heap_push(&s->waiting, sequence);
+}
+
+static bool wants_prompt_logprobs(const struct sequence *sequence)
+{
+    return sequence->c.sampling.n_prompt_logprobs >= 0;
+}
+
+// Of the n rows from n_computed on, those that one step may have: a chunk, which is either wholly
+// for prompt logprobs that have not come yet, or wholly not.
+static uint32_t chunk_rows(const struct scheduler *s, const struct sequence *sequence, uint32_t n)
+{
+    n = at_most(n, s->c.max_chunk_rows);
+    if (!wants_prompt_logprobs(sequence))
+        return n;
+    uint32_t first = sequence->n_computed;
+    uint32_t n_done = sequence->n_prompt_logprobs;
+    if (first < n_done)
+        return at_most(n, n_done - first);
+    if (first < sequence->c.n_prompt)
+        return at_most(n, sequence->c.n_prompt - first);
+    return n;
+}
+
+static uint32_t row_flags(const struct sequence *sequence, uint32_t n)
+{
+    uint32_t first = sequence->n_computed;
+    uint32_t flags = 0;
+    if (first + n == sequence_length(sequence))
+        flags |= STEP_SAMPLE;
+    if (sequence->n_pending > 0)
+        flags |= STEP_TOKEN_FROM_SLOT;
+    if (wants_prompt_logprobs(sequence) && first >= sequence->n_prompt_logprobs &&
+        first + 1 < sequence->c.n_prompt)
+        flags |= STEP_PROMPT_LOGPROBS;
+    return flags;
+}
+
+static void copy_tokens(const struct sequence *sequence, uint32_t n, uint32_t *out)
+{
+    uint32_t first = sequence->n_computed;
+    uint32_t n_prompt = sequence->c.n_prompt;
+    uint32_t n_from_prompt = first < n_prompt ? at_most(n, n_prompt - first) : 0;
+    memcpy(out, sequence->c.prompt + first, n_from_prompt * sizeof *out);
+    if (n > n_from_prompt)
+        memcpy(out + n_from_prompt, sequence->generated + (first + n_from_prompt - n_prompt),
+               (n - n_from_prompt) * sizeof *out);
+}
+
+// Puts n rows that fit into the step.
+static void add_rows(struct scheduler *s, struct planned_step *plan, struct sequence *sequence,
+                     uint32_t n)
+{
+    uint32_t end = sequence->n_computed + n;
+    struct step_seq seq = {
+        .slot = sequence->slot,
+        .first_position = sequence->n_computed,
+        .n_rows = n,
+        .flags = row_flags(sequence, n),
+        .next_token = UINT32_MAX,
+    };
+    if ((seq.flags & STEP_PROMPT_LOGPROBS) && end < sequence->c.n_prompt)
+        seq.next_token = sequence->c.prompt[end];
+    scheduler_take_pages(s, sequence, n);
+    uint32_t *tokens = step_builder_add_seq(&s->builder, &seq);
+    if (seq.flags & STEP_TOKEN_FROM_SLOT)
+        tokens[0] = 0;
+    else
+        copy_tokens(sequence, n, tokens);
+    plan->rows[plan->n_seqs++] = (struct planned_rows){
+        .sequence = sequence,
+        .slot = seq.slot,
+        .first_position = seq.first_position,
+        .n_rows = n,
+        .flags = seq.flags,
+    };
+    s->slot_last_step[seq.slot] = plan->step_id;
+    sequence->n_in_flight++;
+    sequence->n_computed = end;
+    if (seq.flags & STEP_SAMPLE)
+        sequence->n_pending++;
+    scheduler_promise_pages(s, sequence);
+}
+
+// Rows that fit without hurting anyone, or else a page's worth with what spare pages there are.
+static uint32_t fitting_rows(struct scheduler *s, struct sequence *sequence, uint32_t n)
+{
+    uint32_t rows = scheduler_rows_that_fit(s, sequence, n, s->n_running);
+    if (rows == 0)
+        rows = scheduler_rows_that_fit(s, sequence, at_most(n, s->c.kv.page_tokens), 0);
+    return rows;
+}
+
+// Returns whether anything had to be preempted.
+static bool plan_running(struct scheduler *s, struct planned_step *plan)
+{
+    bool preempted = false;
+    uint32_t n_decodes = 0; // behind the one at i
+    for (uint32_t i = 0; i < s->n_running; i++)
+        n_decodes += sequence_wanted_rows(s->running[i]) == 1;
+    for (uint32_t i = 0; i < s->n_running; i++) {
+        struct sequence *sequence = s->running[i];
+        uint32_t wanted = sequence_wanted_rows(sequence);
+        n_decodes -= wanted == 1;
+        uint32_t room = s->c.limits.max_rows - s->builder.header.n_rows - n_decodes;
+        uint32_t n = chunk_rows(s, sequence, at_most(wanted, room));
+        if (n == 0)
+            continue;
+        uint32_t rows = fitting_rows(s, sequence, n);
+        while (rows == 0 && i + 1 < s->n_running) {
+            struct sequence *victim = s->running[s->n_running - 1];
+            n_decodes -= sequence_wanted_rows(victim) == 1;
+            scheduler_preempt(s, victim);
+            s->n_preemptions++;
+            preempted = true;
+            rows = fitting_rows(s, sequence, n);
+        }
+        if (rows > 0)
+            add_rows(s, plan, sequence, rows);
+    }
+    return preempted;
+}
+
+// The slot that was freed first, once no step in flight reads it; or NO_SLOT.
+static uint32_t next_free_slot(const struct scheduler *s)
+{
+    if (s->n_free_slots == 0)
+        return NO_SLOT;
+    uint32_t slot = s->free_slots[s->first_free_slot];
+    return s->slot_last_step[slot] <= s->n_completed ? slot : NO_SLOT;
+}
+
+// Only after fitting rows are known to exist: gives it the slot and tells the workers.
+static void start_running(struct scheduler *s, struct sequence *sequence)
+{
+    const struct sequence_config *c = &sequence->c;
+    sequence_heap_remove(&s->waiting, sequence);
+    uint32_t at = s->n_running++;
+    for (; at > 0 && scheduler_ranks_before(sequence, s->running[at - 1]); at--)
+        s->running[at] = s->running[at - 1];
+    s->running[at] = sequence;
+    sequence->state = SEQUENCE_RUNNING;
+    sequence->slot = s->free_slots[s->first_free_slot];
+    s->first_free_slot = (s->first_free_slot + 1) % s->c.limits.max_slots;
+    s->n_free_slots--;
+    if (!sequence->generated)
+        sequence->generated = mem_zeroed(c->max_tokens, sizeof *sequence->generated);
+    uint32_t n_stop_ids = c->sampling.min_tokens > 0 ? c->n_stop_ids : 0;
+    step_builder_add_start(&s->builder, sequence->slot, &c->sampling, c->stop_ids, n_stop_ids,
+                           c->biases, c->n_biases);
+}
+
+// Admits in order and never past one that must wait, so that long prompts are not starved.
+static void admit_waiting(struct scheduler *s, struct planned_step *plan)
+{
+    while (s->n_running < s->max_running) {
+        struct sequence *sequence = sequence_heap_first(&s->waiting);
+        if (!sequence || sequence->n_in_flight > 0 || next_free_slot(s) == NO_SLOT)
+            return;
+        size_t blob = step_builder_blob_bytes(sequence->c.n_stop_ids, sequence->c.n_biases);
+        if (blob > s->c.limits.max_blob_bytes - s->builder.header.blob_bytes ||
+            !scheduler_pages_admit(s, sequence))
+            return;
+        uint32_t room = s->c.limits.max_rows - s->builder.header.n_rows;
+        uint32_t n = chunk_rows(s, sequence, at_most(sequence_length(sequence), room));
+        uint32_t rows = fitting_rows(s, sequence, n);
+        if (rows == 0)
+            return;
+        start_running(s, sequence);
+        add_rows(s, plan, sequence, rows);
+    }
+}
+
+void scheduler_plan_step(struct scheduler *s, struct planned_step *plan)
+{
+    bool preempted = plan_running(s, plan);
+    if (!preempted) // else the pages just won would go straight back
+        admit_waiting(s, plan);
+}

@@ -1,0 +1,290 @@
+/* engine/step.c - messages are checked once, here, in time linear in their size; after that their
+ * numbers may be used as indices. A message is exactly as long as its counts say. */
+#include "engine/step.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define MAX_GROUPS (sizeof((struct step_limits *)0)->n_pages / sizeof(uint32_t))
+
+static bool limits_valid(const struct step_limits *limits)
+{
+    return limits->max_slots >= 1 && limits->max_slots <= STEP_MAX_SLOTS && limits->max_rows >= 1 &&
+           limits->max_positions >= 1 && limits->vocab_size >= 1 && limits->page_tokens >= 1 &&
+           limits->n_groups <= MAX_GROUPS;
+}
+
+// A page is updated when its first position gets a row, so a sequence's n rows bring at most
+// n / page_tokens + 1 pages of a group, and at most n.
+size_t step_max_page_updates(const struct step_limits *limits)
+{
+    size_t pages = (size_t)limits->max_rows / limits->page_tokens + limits->max_slots;
+    if (pages > limits->max_rows)
+        pages = limits->max_rows;
+    return pages * limits->n_groups;
+}
+
+static bool add_array(size_t *bytes, size_t n, size_t size)
+{
+    size_t array;
+    return !__builtin_mul_overflow(n, size, &array) &&
+           !__builtin_add_overflow(*bytes, array, bytes);
+}
+
+// 0 on overflow.
+static size_t message_bytes(size_t n_starts, size_t n_page_updates, size_t n_seqs, size_t n_rows,
+                            size_t blob_bytes)
+{
+    size_t bytes = sizeof(struct step_header);
+    bool fits = add_array(&bytes, n_starts, sizeof(struct step_start)) &&
+                add_array(&bytes, n_page_updates, sizeof(struct step_page_update)) &&
+                add_array(&bytes, n_seqs, sizeof(struct step_seq)) &&
+                add_array(&bytes, n_rows, sizeof(uint32_t)) && add_array(&bytes, blob_bytes, 1);
+    return fits ? bytes : 0;
+}
+
+size_t step_max_bytes(const struct step_limits *limits)
+{
+    if (!limits_valid(limits))
+        return 0;
+    return message_bytes(limits->max_slots, step_max_page_updates(limits), limits->max_slots,
+                         limits->max_rows, limits->max_blob_bytes);
+}
+
+static enum status broken(struct error *err, const char *what, uint64_t got, uint64_t limit)
+{
+    return error_set(err, STATUS_INTERNAL, "step message: %s is %llu, limit %llu", what,
+                     (unsigned long long)got, (unsigned long long)limit);
+}
+
+#define REQUIRE(condition, what, got, limit)      \
+    do {                                          \
+        if (!(condition))                         \
+            return broken(err, what, got, limit); \
+    } while (0)
+
+static enum status check_header(const struct step_header *h, size_t n,
+                                const struct step_limits *limits, struct error *err)
+{
+    REQUIRE(h->step_id >= 1, "step_id", h->step_id, 1);
+    REQUIRE(h->n_starts <= limits->max_slots, "n_starts", h->n_starts, limits->max_slots);
+    REQUIRE(h->n_page_updates <= step_max_page_updates(limits), "n_page_updates", h->n_page_updates,
+            step_max_page_updates(limits));
+    REQUIRE(h->n_seqs <= limits->max_slots, "n_seqs", h->n_seqs, limits->max_slots);
+    REQUIRE(h->n_rows <= limits->max_rows, "n_rows", h->n_rows, limits->max_rows);
+    REQUIRE(h->blob_bytes <= limits->max_blob_bytes, "blob_bytes", h->blob_bytes,
+            limits->max_blob_bytes);
+    size_t wanted = message_bytes(h->n_starts, h->n_page_updates, h->n_seqs, h->n_rows,
+                                  h->blob_bytes);
+    REQUIRE(wanted == n, "its length", n, wanted);
+    return STATUS_OK;
+}
+
+enum status step_check_sampling(const struct sampling_params *s, struct error *err)
+{
+    const float floats[] = {
+        s->temperature,       s->top_p,           s->min_p, s->repetition_penalty,
+        s->frequency_penalty, s->presence_penalty};
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
+        if (!isfinite(floats[i]))
+            return error_set(err, STATUS_INVALID_ARGUMENT, "sampling parameter %zu is not finite",
+                             i);
+    const int32_t most = SAMPLING_MAX_TOP_LOGPROBS;
+    if (s->n_logprobs < -1 || s->n_logprobs > most || s->n_prompt_logprobs < -1 ||
+        s->n_prompt_logprobs > most)
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "n_logprobs=%d n_prompt_logprobs=%d: -1 to %d", s->n_logprobs,
+                         s->n_prompt_logprobs, most);
+    return STATUS_OK;
+}
+
+static enum status check_start(const struct step *step, const struct step_start *start,
+                               const struct step_limits *limits, struct error *err)
+{
+    REQUIRE(start->slot < limits->max_slots, "a start's slot", start->slot, limits->max_slots);
+    REQUIRE(start->blob_offset % 4 == 0, "a start's blob_offset", start->blob_offset, 0);
+    uint64_t end = start->blob_offset + (uint64_t)start->n_stop_ids * 4 +
+                   (uint64_t)start->n_biases * 8;
+    REQUIRE(end <= step->header->blob_bytes, "the end of a start's blob", end,
+            step->header->blob_bytes);
+    const uint32_t *words = (const uint32_t *)(step->blob + start->blob_offset);
+    for (uint32_t i = 0; i < start->n_stop_ids; i++)
+        REQUIRE(words[i] < limits->vocab_size, "a stop id", words[i], limits->vocab_size);
+    words += start->n_stop_ids;
+    for (uint32_t i = 0; i < start->n_biases; i++) {
+        float bias;
+        memcpy(&bias, &words[2 * i + 1], sizeof bias);
+        REQUIRE(words[2 * i] < limits->vocab_size, "a biased id", words[2 * i], limits->vocab_size);
+        REQUIRE(isfinite(bias), "a bias that is not finite: its id", words[2 * i],
+                limits->vocab_size);
+    }
+    return step_check_sampling(&start->sampling, err);
+}
+
+static enum status check_page_update(const struct step_page_update *u,
+                                     const struct step_limits *limits, struct error *err)
+{
+    REQUIRE(u->group < limits->n_groups, "a page's group", u->group, limits->n_groups);
+    REQUIRE(u->slot < limits->max_slots, "a page's slot", u->slot, limits->max_slots);
+    uint32_t last_index = (limits->max_positions - 1) / limits->page_tokens;
+    REQUIRE(u->index <= last_index, "a page's index", u->index, last_index);
+    REQUIRE(u->page < limits->n_pages[u->group], "a page", u->page, limits->n_pages[u->group]);
+    REQUIRE(u->page > 0, "a lent page", u->page, limits->n_pages[u->group]);
+    return STATUS_OK;
+}
+
+static enum status check_seq(const struct step_seq *seq, const struct step_limits *limits,
+                             struct error *err)
+{
+    const uint32_t all_flags = STEP_SAMPLE | STEP_TOKEN_FROM_SLOT | STEP_PROMPT_LOGPROBS;
+    REQUIRE(seq->slot < limits->max_slots, "a sequence's slot", seq->slot, limits->max_slots);
+    REQUIRE((seq->flags & ~all_flags) == 0, "a sequence's flags", seq->flags, all_flags);
+    REQUIRE(seq->n_rows >= 1, "a sequence's n_rows", seq->n_rows, 1);
+    uint64_t end = (uint64_t)seq->first_position + seq->n_rows;
+    REQUIRE(end <= limits->max_positions, "a sequence's end", end, limits->max_positions);
+    if (seq->flags & STEP_TOKEN_FROM_SLOT) {
+        REQUIRE(seq->n_rows == 1, "the rows of a token from its slot", seq->n_rows, 1);
+        REQUIRE(!(seq->flags & STEP_PROMPT_LOGPROBS), "a decode row's flags", seq->flags, 3);
+    }
+    if (seq->flags & STEP_PROMPT_LOGPROBS)
+        REQUIRE(seq->next_token < limits->vocab_size || seq->next_token == UINT32_MAX, "next_token",
+                seq->next_token, limits->vocab_size);
+    return STATUS_OK;
+}
+
+static enum status check_seqs(const struct step *step, const struct step_limits *limits,
+                              struct error *err)
+{
+    uint64_t seen[STEP_MAX_SLOTS / 64] = {0};
+    uint64_t n_rows = 0;
+    for (uint32_t i = 0; i < step->header->n_seqs; i++) {
+        const struct step_seq *seq = &step->seqs[i];
+        enum status st = check_seq(seq, limits, err);
+        if (st != STATUS_OK)
+            return st;
+        uint64_t bit = UINT64_C(1) << (seq->slot % 64);
+        REQUIRE(!(seen[seq->slot / 64] & bit), "a slot that occurs twice", seq->slot,
+                limits->max_slots);
+        seen[seq->slot / 64] |= bit;
+        uint64_t first = n_rows;
+        n_rows += seq->n_rows;
+        REQUIRE(n_rows <= step->header->n_rows, "the sum of n_rows", n_rows, step->header->n_rows);
+        if (seq->flags & STEP_TOKEN_FROM_SLOT)
+            continue;
+        for (uint64_t r = first; r < n_rows; r++)
+            REQUIRE(step->tokens[r] < limits->vocab_size, "a token", step->tokens[r],
+                    limits->vocab_size);
+    }
+    REQUIRE(n_rows == step->header->n_rows, "the sum of n_rows", n_rows, step->header->n_rows);
+    return STATUS_OK;
+}
+
+static enum status check_place(const void *message, size_t n, size_t header_bytes,
+                               const struct step_limits *limits, struct error *err)
+{
+    if (!limits_valid(limits))
+        return error_set(err, STATUS_INTERNAL, "step limits make no sense");
+    REQUIRE(n >= header_bytes, "its length", n, header_bytes);
+    REQUIRE((uintptr_t)message % 8 == 0, "its address modulo 8", (uintptr_t)message % 8, 0);
+    return STATUS_OK;
+}
+
+enum status step_open(const void *message, size_t n, const struct step_limits *limits,
+                      struct step *out, struct error *err)
+{
+    const struct step_header *header = message;
+    enum status st = check_place(message, n, sizeof *header, limits, err);
+    if (st == STATUS_OK)
+        st = check_header(header, n, limits, err);
+    if (st != STATUS_OK)
+        return st;
+    struct step step = {.header = header, .starts = (const struct step_start *)(header + 1)};
+    step.page_updates = (const struct step_page_update *)(step.starts + header->n_starts);
+    step.seqs = (const struct step_seq *)(step.page_updates + header->n_page_updates);
+    step.tokens = (const uint32_t *)(step.seqs + header->n_seqs);
+    step.blob = (const unsigned char *)(step.tokens + header->n_rows);
+    for (uint32_t i = 0; i < header->n_starts && st == STATUS_OK; i++)
+        st = check_start(&step, &step.starts[i], limits, err);
+    for (uint32_t i = 0; i < header->n_page_updates && st == STATUS_OK; i++)
+        st = check_page_update(&step.page_updates[i], limits, err);
+    if (st == STATUS_OK)
+        st = check_seqs(&step, limits, err);
+    if (st == STATUS_OK)
+        *out = step;
+    return st;
+}
+
+static size_t result_bytes(size_t n_seqs, size_t n_logprobs)
+{
+    size_t bytes = sizeof(struct step_result_header);
+    bool fits = add_array(&bytes, n_seqs, sizeof(struct step_result_seq)) &&
+                add_array(&bytes, n_logprobs, sizeof(struct token_logprob));
+    return fits ? bytes : 0;
+}
+
+static size_t max_logprobs(const struct step_limits *limits)
+{
+    return ((size_t)limits->max_rows + limits->max_slots) * (1 + SAMPLING_MAX_TOP_LOGPROBS);
+}
+
+size_t step_result_max_bytes(const struct step_limits *limits)
+{
+    if (!limits_valid(limits))
+        return 0;
+    return result_bytes(limits->max_slots, max_logprobs(limits));
+}
+
+// The sequence's entries reach up to next_offset. Those of bad logits were never written.
+static enum status check_result_seq(const struct step_result *result, uint32_t i,
+                                    uint32_t next_offset, const struct step_limits *limits,
+                                    struct error *err)
+{
+    const struct step_result_seq *seq = &result->seqs[i];
+    const uint32_t all_flags = STEP_RESULT_TOKEN | STEP_RESULT_BAD_LOGITS;
+    const uint32_t most = SAMPLING_MAX_TOP_LOGPROBS;
+    REQUIRE(seq->slot < limits->max_slots, "a result's slot", seq->slot, limits->max_slots);
+    REQUIRE((seq->flags & ~all_flags) == 0, "a result's flags", seq->flags, all_flags);
+    if (seq->flags & STEP_RESULT_TOKEN)
+        REQUIRE(seq->token < limits->vocab_size, "a sampled token", seq->token, limits->vocab_size);
+    REQUIRE(seq->n_top <= most, "n_top", seq->n_top, most);
+    REQUIRE(seq->n_prompt_top <= most, "n_prompt_top", seq->n_prompt_top, most);
+    REQUIRE(seq->n_prompt_rows <= limits->max_rows, "n_prompt_rows", seq->n_prompt_rows,
+            limits->max_rows);
+    uint64_t end = seq->logprobs_offset + (uint64_t)seq->n_prompt_rows * (1 + seq->n_prompt_top);
+    end += seq->n_top ? 1 + seq->n_top : 0;
+    REQUIRE(end <= next_offset && next_offset <= result->header->n_logprobs,
+            "the end of a result's logprobs", end, next_offset);
+    if (seq->flags & STEP_RESULT_BAD_LOGITS)
+        return STATUS_OK;
+    for (uint32_t l = seq->logprobs_offset; l < next_offset; l++)
+        REQUIRE(result->logprobs[l].token_id < limits->vocab_size, "a logprob's token",
+                result->logprobs[l].token_id, limits->vocab_size);
+    return STATUS_OK;
+}
+
+enum status step_result_open(const void *message, size_t n, const struct step_limits *limits,
+                             struct step_result *out, struct error *err)
+{
+    const struct step_result_header *header = message;
+    enum status st = check_place(message, n, sizeof *header, limits, err);
+    if (st != STATUS_OK)
+        return st;
+    uint32_t n_seqs = header->n_seqs;
+    REQUIRE(n_seqs <= limits->max_slots, "n_seqs", n_seqs, limits->max_slots);
+    REQUIRE(header->n_logprobs <= max_logprobs(limits), "n_logprobs", header->n_logprobs,
+            max_logprobs(limits));
+    size_t wanted = result_bytes(n_seqs, header->n_logprobs);
+    REQUIRE(wanted == n, "its length", n, wanted);
+    struct step_result result = {.header = header,
+                                 .seqs = (const struct step_result_seq *)(header + 1)};
+    result.logprobs = (const struct token_logprob *)(result.seqs + n_seqs);
+    for (uint32_t i = 0; i < n_seqs && st == STATUS_OK; i++) {
+        bool last = i + 1 == n_seqs;
+        uint32_t next = last ? header->n_logprobs : result.seqs[i + 1].logprobs_offset;
+        st = check_result_seq(&result, i, next, limits, err);
+    }
+    if (st == STATUS_OK)
+        *out = result;
+    return st;
+}
