@@ -81,7 +81,7 @@ static enum status read_tensor(const struct json_member *member, const unsigned 
     if (!dtype || dtype->type != JSON_STRING)
         return bad(err, out->name, "dtype is no string");
     out->dtype = dtype->text;
-    size_t elements, begin, end;
+    size_t elements = 0, begin = 0, end = 0;
     enum status st = read_shape(json_get(&member->value, "shape"), out, &elements, err);
     if (st != STATUS_OK)
         return st;
@@ -183,7 +183,7 @@ enum status safetensors_read_header(const unsigned char *bytes, size_t n_bytes,
     struct json_document *header = NULL;
     struct safetensors_tensor *tensors = NULL;
     uint32_t n = 0;
-    size_t length;
+    size_t length = 0;
     enum status st = parse_json(bytes, n_bytes, &header, &length, err);
     if (st == STATUS_OK) {
         tensors = mem_zeroed(json_root(header)->n, sizeof *tensors);

@@ -8,6 +8,7 @@
 #ifndef GEMMAD_MODEL_WEIGHTS_H
 #define GEMMAD_MODEL_WEIGHTS_H
 
+#include "device/memory.h"
 #include "device/stream.h"
 #include "kernels/types.h"
 #include "model/config.h"
@@ -15,12 +16,12 @@
 struct layer_weights {
     const float *input_layernorm, *post_attention_layernorm; /* [hidden_size] */
     const float *pre_feedforward_layernorm, *post_feedforward_layernorm;
-    const float *q_norm;                  /* [head_dim] */
-    const float *k_norm;                  /* [head_dim]; of kv_source for shared layers */
+    const float *q_norm; /* [head_dim] */
+    const float *k_norm; /* [head_dim]; of kv_source for shared layers */
     float layer_scalar;
-    struct packed_matrix qkv; /* [q | k | v rows of this rank, hidden_size]: q alone when KV is
-                                 shared, q and k when k_eq_v */
-    struct packed_matrix o;   /* [hidden_size, q columns of this rank], leaves */
+    struct packed_matrix qkv;     /* [q | k | v rows of this rank, hidden_size]: q alone when KV is
+                                     shared, q and k when k_eq_v */
+    struct packed_matrix o;       /* [hidden_size, q columns of this rank], leaves */
     struct packed_matrix gate_up; /* [gate | up rows of this rank, hidden_size] */
     struct packed_matrix down;    /* [hidden_size, mlp columns of this rank], leaves */
     uint32_t q_rows, kv_rows;     /* of this rank: heads * head_dim */
@@ -30,13 +31,13 @@ struct layer_weights {
     struct packed_matrix per_layer_projection; /* [hidden_size, P] */
     const float *post_per_layer_input_norm;
     /* experts (num_experts > 0) */
-    struct packed_matrix router;      /* [num_experts, hidden_size] */
-    const float *router_scale;        /* [hidden_size] */
-    const float *per_expert_scale;    /* [num_experts] */
+    struct packed_matrix router;   /* [num_experts, hidden_size] */
+    const float *router_scale;     /* [hidden_size] */
+    const float *per_expert_scale; /* [num_experts] */
     const float *pre_feedforward_layernorm_2, *post_feedforward_layernorm_1,
         *post_feedforward_layernorm_2;
     struct packed_matrix *expert_gate_up; /* [experts of this rank]: [gate | up, hidden_size] */
-    struct packed_matrix *expert_down;    /* [experts of this rank]: [hidden_size, moe_intermediate] */
+    struct packed_matrix *expert_down; /* [experts of this rank]: [hidden_size, moe_intermediate] */
 };
 
 struct model_weights {
@@ -47,8 +48,10 @@ struct model_weights {
     struct raw_matrix embed_tokens_per_layer; /* [vocab_size_per_layer_input, L * P], mapped */
     struct packed_matrix per_layer_model_projection; /* [L * P, hidden_size] */
     const float *per_layer_projection_norm;          /* [P] */
-    uint32_t expert_begin, n_experts; /* of this rank */
-    struct layer_weights *layers;     /* [num_hidden_layers] */
+    uint32_t expert_begin, n_experts;                /* of this rank */
+    struct layer_weights *layers;                    /* [num_hidden_layers] */
+    uint32_t n_layers;
+    struct device_buffer memory; /* everything above that is not mapped */
 };
 
 struct model_load_options {
@@ -61,6 +64,8 @@ struct model_load_options {
 
 struct checkpoint; /* model/checkpoint.h: the folder's safetensors, mapped and checked */
 
+/* config is the checkpoint's, which must stay open as long as the weights. world_size is 1, 2, 4 or
+ * 8 and divides num_attention_heads: else INVALID_ARGUMENT. */
 NODISCARD enum status model_weights_load(const struct model_config *config,
                                          const struct checkpoint *checkpoint,
                                          const struct model_load_options *options,

@@ -1,0 +1,12 @@
+/* model/weights_pack.h - from the mapped checkpoint to packed weights, on the stream's threads.
+ * Part of model/weights.c; nothing else includes this. */
+#ifndef GEMMAD_MODEL_WEIGHTS_PACK_H
+#define GEMMAD_MODEL_WEIGHTS_PACK_H
+
+#include "model/weights_plan.h"
+
+/* Fills everything that weights_plan_place has given a place. Progress counts source bytes. */
+void weights_pack(const struct weights_plan *plan, const struct model_load_options *options,
+                  struct device_stream *stream);
+
+#endif

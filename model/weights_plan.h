@@ -1,0 +1,56 @@
+/* model/weights_plan.h - what of the checkpoint goes where in a rank's memory, before there is any:
+ * the memory plan counts by it, loading allocates and packs by it, so they cannot differ. */
+#ifndef GEMMAD_MODEL_WEIGHTS_PLAN_H
+#define GEMMAD_MODEL_WEIGHTS_PLAN_H
+
+#include "model/checkpoint.h"
+#include "model/weights.h"
+
+#define PACK_MAX_SOURCES 3
+
+/* Rows of a tensor, from this rank's first column on. */
+struct pack_source {
+    const unsigned char *data;
+    enum dtype dtype;
+    size_t stride; /* elements from row to row: the tensor's whole row */
+    uint32_t n_rows;
+};
+
+/* One packed matrix of the rank and the rows it is made of, in order. */
+struct pack_matrix {
+    struct packed_matrix *matrix; /* in plan->weights; its data is set by weights_plan_place */
+    uint32_t n_sources;
+    struct pack_source sources[PACK_MAX_SOURCES];
+};
+
+/* A norm's weight or a scale, which becomes f32. */
+struct pack_vector {
+    const float **out; /* in plan->weights, set by weights_plan_place; NULL: *scalar is filled in */
+    float *scalar;
+    const struct text_tensor *tensor;
+    uint32_t n;
+};
+
+struct weights_plan {
+    struct model_weights *weights; /* all but addresses; the caller may take it and set NULL */
+    enum compute compute;
+    struct pack_matrix *matrices;
+    size_t n_matrices, matrices_capacity;
+    struct pack_vector *vectors;
+    size_t n_vectors, vectors_capacity;
+    size_t bytes;        /* of this rank's weights */
+    size_t source_bytes; /* of the tensors' parts that are packed, in the files */
+    size_t mapped_bytes; /* of tables that stay in the files */
+};
+
+/* INVALID_ARGUMENT: the model cannot be divided so. */
+NODISCARD enum status weights_plan_create(const struct model_config *config,
+                                          const struct checkpoint *checkpoint, uint32_t rank,
+                                          uint32_t world_size, enum compute compute,
+                                          struct weights_plan **out, struct error *err);
+void weights_plan_destroy(struct weights_plan *plan); /* NULL is fine */
+
+/* Gives everything its place in memory of at least plan->bytes. */
+void weights_plan_place(struct weights_plan *plan, const struct device_buffer *memory);
+
+#endif
