@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "tests/tp/traffic.h"
 
-#define TIMEOUT_NS (60 * NS_PER_S)
+#define TIMEOUT_NS (20 * NS_PER_S)
 
 static struct world world_of(uint32_t world_size, size_t max_message_bytes, struct traffic *traffic)
 {

@@ -12,7 +12,7 @@ static struct world world_of(uint32_t world_size, size_t max_message_bytes, stru
 {
     return (struct world){.world_size = world_size,
                           .max_message_bytes = max_message_bytes,
-                          .timeout_ns = 60 * NS_PER_S,
+                          .timeout_ns = 20 * NS_PER_S,
                           .context = traffic};
 }
 

@@ -10,8 +10,8 @@
 #include "tests/tp/world.h"
 #include "tp/comm_shared.h"
 
-#define LONG_NS (60 * NS_PER_S)
-#define SLACK_NS (20 * NS_PER_S) /* a loaded machine; far less than LONG_NS */
+#define LONG_NS (40 * NS_PER_S)
+#define SLACK_NS (15 * NS_PER_S) /* a loaded machine; far less than LONG_NS */
 
 static struct tp_comm_config config_with(uint32_t rank, uint32_t world_size, int fd)
 {

@@ -30,6 +30,8 @@ static int run_rank(const struct world *world, uint32_t rank, int fd, rank_fn *r
         return 1;
     }
     bool right = run(comm, world);
+    if (!right)
+        tp_abort(comm); // the others need not wait for their deadline
     tp_comm_destroy(comm);
     return right ? 0 : 1;
 }
@@ -84,6 +86,8 @@ static void *thread_main(void *argument)
         return NULL;
     }
     thread->right = thread->run(comm, thread->world);
+    if (!thread->right)
+        tp_abort(comm);
     tp_comm_destroy(comm);
     return NULL;
 }
