@@ -5,7 +5,7 @@
  * ops a second and must not pay for a wake-up each, while ranks may well outnumber the cores.
  * A waiter announces itself before it looks at the number for the last time, and a publisher looks
  * for announced waiters after it has changed the number (both sequentially consistent), so a
- * wake-up is never lost. Checked by tests/kernels/test_stream.c, also under ThreadSanitizer. */
+ * wake-up is never lost. Checked by tests/device/test_stream.c, also under ThreadSanitizer. */
 #include "device/stream.h"
 
 #include <errno.h>

@@ -24,15 +24,32 @@ put_fn rope_put_twin_f32, rope_put_twin_bf16;
 put_fn router_put_twin_f32, router_put_twin_bf16;
 put_fn softcap_put_twin_f32, softcap_put_twin_bf16;
 #if defined(__x86_64__)
+put_fn attention_put_avx2_f32, attention_put_avx2_bf16;
+put_fn embed_put_avx2_f32, embed_put_avx2_bf16;
+put_fn gelu_mul_put_avx2_f32, gelu_mul_put_avx2_bf16;
 put_fn matmul_put_avx2_f32, matmul_put_avx2_bf16;
-put_fn matmul_put_avx512_f32, matmul_put_avx512_bf16, matmul_put_avx512_dot_bf16;
+put_fn per_layer_put_avx2_f32, per_layer_put_avx2_bf16;
+put_fn rmsnorm_put_avx2_f32, rmsnorm_put_avx2_bf16;
+put_fn rope_put_avx2_f32, rope_put_avx2_bf16;
+put_fn router_put_avx2_f32, router_put_avx2_bf16;
+put_fn softcap_put_avx2_f32, softcap_put_avx2_bf16;
+put_fn attention_put_avx512_f32, attention_put_avx512_bf16;
+put_fn embed_put_avx512_f32, embed_put_avx512_bf16;
+put_fn gelu_mul_put_avx512_f32, gelu_mul_put_avx512_bf16;
+put_fn matmul_put_avx512_f32, matmul_put_avx512_bf16;
+put_fn per_layer_put_avx512_f32, per_layer_put_avx512_bf16;
+put_fn rmsnorm_put_avx512_f32, rmsnorm_put_avx512_bf16;
+put_fn rope_put_avx512_f32, rope_put_avx512_bf16;
+put_fn router_put_avx512_f32, router_put_avx512_bf16;
+put_fn softcap_put_avx512_f32, softcap_put_avx512_bf16;
+put_fn matmul_put_avx512_dot_bf16;
 #endif
 
 // Later rows go over earlier ones, as far as the selected variant reaches.
 static const struct {
     enum kernels_variant variant;
     put_fn *f32, *bf16; // NULL: nothing better than what is there
-} puts[] = {
+} forms[] = {
     {KERNELS_TWIN, attention_put_twin_f32, attention_put_twin_bf16},
     {KERNELS_TWIN, embed_put_twin_f32, embed_put_twin_bf16},
     {KERNELS_TWIN, gelu_mul_put_twin_f32, gelu_mul_put_twin_bf16},
@@ -43,8 +60,24 @@ static const struct {
     {KERNELS_TWIN, router_put_twin_f32, router_put_twin_bf16},
     {KERNELS_TWIN, softcap_put_twin_f32, softcap_put_twin_bf16},
 #if defined(__x86_64__)
+    {KERNELS_AVX2, attention_put_avx2_f32, attention_put_avx2_bf16},
+    {KERNELS_AVX2, embed_put_avx2_f32, embed_put_avx2_bf16},
+    {KERNELS_AVX2, gelu_mul_put_avx2_f32, gelu_mul_put_avx2_bf16},
     {KERNELS_AVX2, matmul_put_avx2_f32, matmul_put_avx2_bf16},
+    {KERNELS_AVX2, per_layer_put_avx2_f32, per_layer_put_avx2_bf16},
+    {KERNELS_AVX2, rmsnorm_put_avx2_f32, rmsnorm_put_avx2_bf16},
+    {KERNELS_AVX2, rope_put_avx2_f32, rope_put_avx2_bf16},
+    {KERNELS_AVX2, router_put_avx2_f32, router_put_avx2_bf16},
+    {KERNELS_AVX2, softcap_put_avx2_f32, softcap_put_avx2_bf16},
+    {KERNELS_AVX512, attention_put_avx512_f32, attention_put_avx512_bf16},
+    {KERNELS_AVX512, embed_put_avx512_f32, embed_put_avx512_bf16},
+    {KERNELS_AVX512, gelu_mul_put_avx512_f32, gelu_mul_put_avx512_bf16},
     {KERNELS_AVX512, matmul_put_avx512_f32, matmul_put_avx512_bf16},
+    {KERNELS_AVX512, per_layer_put_avx512_f32, per_layer_put_avx512_bf16},
+    {KERNELS_AVX512, rmsnorm_put_avx512_f32, rmsnorm_put_avx512_bf16},
+    {KERNELS_AVX512, rope_put_avx512_f32, rope_put_avx512_bf16},
+    {KERNELS_AVX512, router_put_avx512_f32, router_put_avx512_bf16},
+    {KERNELS_AVX512, softcap_put_avx512_f32, softcap_put_avx512_bf16},
     {KERNELS_AVX512_BF16, NULL, matmul_put_avx512_dot_bf16},
 #endif
 };
@@ -114,9 +147,9 @@ void kernels_select(enum kernels_variant variant, enum compute compute, struct o
 {
     CHECK(variant <= kernels_best_variant());
     struct ops ops;
-    for (size_t i = 0; i < sizeof puts / sizeof puts[0]; i++) {
-        put_fn *put = compute == COMPUTE_BF16 ? puts[i].bf16 : puts[i].f32;
-        if (puts[i].variant <= variant && put)
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        put_fn *put = compute == COMPUTE_BF16 ? forms[i].bf16 : forms[i].f32;
+        if (forms[i].variant <= variant && put)
             put(&ops);
     }
     *out = ops;

@@ -74,7 +74,8 @@ ALWAYS_INLINE vf vf_exp(vf x)
     vf low = vf_set1(-87.33F);
     vf clamped = vf_max(low, vf_min(vf_set1(88.37F), x));
     vf n = vf_round_integer(vf_mul(clamped, vf_set1(1.44269504F)));
-    vf r = vf_fnma(n, vf_set1(0.693359375F), clamped); // ln 2 in two parts: n times the first is exact
+    vf r = vf_fnma(n, vf_set1(0.693359375F),
+                   clamped); // ln 2 in two parts: n times the first is exact
     r = vf_fnma(n, vf_set1(-2.12194440e-4F), r);
     vf p = vf_set1(1.9875691500e-4F);
     p = vf_fma(p, r, vf_set1(1.3981999507e-3F));

@@ -188,7 +188,8 @@ ALWAYS_INLINE vf vf_power_of_2(vf n)
     return vf_of(vf_half_power_of_2(n.low), vf_half_power_of_2(n.high));
 }
 
-/* Bits of the nearest bf16 (even among two), in the upper halves; the lower ones are not cleared. */
+/* Bits of the nearest bf16 (even among two), in the upper halves; the lower ones are not cleared.
+ */
 ALWAYS_INLINE __m256i vf_half_bf16_bits(__m256 x)
 {
     __m256i bits = _mm256_castps_si256(x);

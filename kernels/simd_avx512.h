@@ -51,8 +51,7 @@ ALWAYS_INLINE vf vf_load_bf16(const uint16_t *p)
 
 ALWAYS_INLINE vf vf_load_bf16_n(const uint16_t *p, size_t n)
 {
-    return n >= VF_LANES ? vf_load_bf16(p)
-                         : vf_from_bf16(_mm256_maskz_loadu_epi16(vf_lanes(n), p));
+    return n >= VF_LANES ? vf_load_bf16(p) : vf_from_bf16(_mm256_maskz_loadu_epi16(vf_lanes(n), p));
 }
 
 ALWAYS_INLINE vf vf_load_f16(const uint16_t *p)
@@ -149,7 +148,8 @@ ALWAYS_INLINE vf vf_power_of_2(vf n)
     return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
 }
 
-/* Bits of the nearest bf16 (even among two), in the upper halves; the lower ones are not cleared. */
+/* Bits of the nearest bf16 (even among two), in the upper halves; the lower ones are not cleared.
+ */
 ALWAYS_INLINE __m512i vf_bf16_bits(vf x)
 {
     __m512i bits = _mm512_castps_si512(x);

@@ -7,7 +7,8 @@
 /* Values below which the caller alone is done before the others have begun. */
 #define SPREAD_MIN_VALUES 16384
 
-/* Runs the task, whose threads share n_units of unit_values values, on all threads or the caller. */
+/* Runs the task, whose threads share n_units of unit_values values, on all threads or the caller.
+ */
 static inline void spread(struct device_stream *stream, device_task_fn *task, void *context,
                           size_t n_units, size_t unit_values)
 {

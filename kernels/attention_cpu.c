@@ -1,0 +1,485 @@
+/* kernels/attention_cpu.c - paged attention in vectors along the head dimension.
+ *
+ * A unit is a tile of up to MAX_QUERIES queries (some consecutive rows of one sequence times the
+ * query heads of one KV head), so that each key and value that is loaded serves them all; threads
+ * take the next unit when they are done with one, as their lengths differ. A unit goes through its
+ * keys split by split: scores of the split, their weights, the weighted values, merged into the
+ * result. A query's numbers depend on its own keys alone: scores of keys that only others see are
+ * never used, and values are added for exactly the keys in a query's range, so no 0 * value comes
+ * in. Prefill and decode are the same code. Checked bit for bit between batches and chunks, and
+ * between AVX2 and AVX-512, by tests/kernels/test_attention.c. Not done here: a single long
+ * sequence is not spread over threads by splits. */
+#include "kernels/attention.h"
+
+#include <math.h>
+#include <stdatomic.h>
+
+#include "base/status.h"
+#include "kernels/rope.h"
+#include "kernels/simd.h"
+
+enum {
+    SPLIT = ATTENTION_SPLIT_KEYS,
+    MAX_QUERIES = 16,
+    MAX_V_DIM = 1024,
+    TILE_KEYS = 4, // scores: times queries; what vf_sum_4 adds at once
+#ifdef __AVX512F__
+    TILE_QUERIES = 4,
+    TILE_VECTORS = 4, // values: of 16 dimensions, times queries
+#else
+    TILE_QUERIES = 2,
+    TILE_VECTORS = 2,
+#endif
+};
+
+struct attention_task {
+    float *out;
+    const float *q;
+    uint32_t n_heads;
+    const struct kv_view *view;
+    const struct attention_batch *batch;
+    uint32_t window;
+    struct device_stream *stream;
+    uint32_t unit_rows;      // rows of a unit
+    uint32_t unit_heads;     // query heads of a unit, all of one KV head
+    uint32_t units_per_tile; // over all heads
+    _Atomic uint32_t next_tile_unit;
+};
+
+struct query {
+    const float *q;
+    float *out;
+    uint32_t first, end; // the keys it sees
+    uint32_t low, high;  // those of them that are in the split
+    float max, sum;      // of what has been merged into values
+    float split_max, split_sum;
+};
+
+// A thread's scratch.
+struct attention_scratch {
+    struct query queries[MAX_QUERIES];
+    float scores[MAX_QUERIES][SPLIT];
+    float values[MAX_QUERIES][MAX_V_DIM];
+    float split_values[MAX_QUERIES][MAX_V_DIM];
+};
+
+struct unit {
+    uint32_t sequence;
+    uint32_t row, n_rows; // in the batch
+    uint32_t head, n_heads;
+    uint32_t n_queries;
+};
+
+// Keys [begin, end) of a page piece: rows of dim elements from data on.
+struct piece {
+    const void *data;
+    enum dtype dtype;
+    uint32_t dim;
+    uint32_t begin, end;
+};
+
+static struct piece piece_at(const struct attention_task *task, const struct unit *unit,
+                             uint32_t begin, uint32_t end, size_t offset, uint32_t dim)
+{
+    const struct kv_view *view = task->view;
+    uint32_t kv_head = unit->head / (task->n_heads / view->n_kv_heads);
+    uint32_t page_end = begin - begin % view->page_tokens + view->page_tokens;
+    uint32_t page = task->batch->block_tables[unit->sequence][begin / view->page_tokens];
+    return (struct piece){
+        .data = view->pages + (size_t)page * view->page_bytes + offset +
+                ((size_t)kv_head * view->page_tokens + begin % view->page_tokens) * dim *
+                    dtype_bytes(view->dtype),
+        .dtype = view->dtype,
+        .dim = dim,
+        .begin = begin,
+        .end = end < page_end ? end : page_end,
+    };
+}
+
+ALWAYS_INLINE void score_step(vf *sums, const float *const *q, const size_t *keys, const void *data,
+                              enum dtype dtype, uint32_t i, uint32_t n, const int n_queries)
+{
+    vf k[TILE_KEYS];
+    UNROLLED for (int j = 0; j < TILE_KEYS; j++)
+        k[j] = vf_load_elements(data, dtype, keys[j] + i, n);
+    UNROLLED for (int a = 0; a < n_queries; a++)
+    {
+        vf x = vf_load_n(q[a] + i, n);
+        UNROLLED for (int j = 0; j < TILE_KEYS; j++)
+            sums[a * TILE_KEYS + j] = vf_fma(x, k[j], sums[a * TILE_KEYS + j]);
+    }
+}
+
+// Scores of up to TILE_KEYS keys from number `key` of the piece on, written or added.
+ALWAYS_INLINE void score_tile(float *const *scores, const float *const *q,
+                              const struct piece *piece, enum dtype dtype, uint32_t key, bool add,
+                              const int n_queries)
+{
+    vf sums[TILE_QUERIES * TILE_KEYS];
+    size_t keys[TILE_KEYS];
+    uint32_t n_keys = piece->end - piece->begin - key;
+    UNROLLED for (uint32_t j = 0; j < TILE_KEYS; j++) // past the end, the last one again
+        keys[j] = (size_t)(j < n_keys ? key + j : key + n_keys - 1) * piece->dim;
+    UNROLLED for (int i = 0; i < n_queries * TILE_KEYS; i++) sums[i] = vf_zero();
+    uint32_t whole = piece->dim - piece->dim % VF_LANES;
+    for (uint32_t i = 0; i < whole; i += VF_LANES)
+        score_step(sums, q, keys, piece->data, dtype, i, VF_LANES, n_queries);
+    if (whole < piece->dim)
+        score_step(sums, q, keys, piece->data, dtype, whole, piece->dim - whole, n_queries);
+    UNROLLED for (int a = 0; a < n_queries; a++)
+    {
+        const vf *s = sums + (ptrdiff_t)a * TILE_KEYS;
+        float four[TILE_KEYS];
+        _mm_storeu_ps(four, vf_sum_4(s[0], s[1], s[2], s[3]));
+        for (uint32_t j = 0; j < TILE_KEYS && j < n_keys; j++)
+            scores[a][key + j] = add ? scores[a][key + j] + four[j] : four[j];
+    }
+}
+
+ALWAYS_INLINE void score_piece_of(float *const *scores, const float *const *q,
+                                  const struct piece *piece, enum dtype dtype, bool add,
+                                  const int n_queries)
+{
+    for (uint32_t key = 0; key < piece->end - piece->begin; key += TILE_KEYS)
+        score_tile(scores, q, piece, dtype, key, add, n_queries);
+}
+
+// The piece's scores for some queries, whose q begins at an offset of the head.
+static void score_piece(struct attention_scratch *scratch, uint32_t first, uint32_t n,
+                        uint32_t q_offset, uint32_t split, const struct piece *piece, bool add)
+{
+    float *scores[TILE_QUERIES];
+    const float *q[TILE_QUERIES];
+    for (uint32_t a = 0; a < n; a++) {
+        scores[a] = scratch->scores[first + a] + (piece->begin - split);
+        q[a] = scratch->queries[first + a].q + q_offset;
+    }
+    if (n == TILE_QUERIES && piece->dtype == DTYPE_BF16)
+        score_piece_of(scores, q, piece, DTYPE_BF16, add, TILE_QUERIES);
+    else if (n == TILE_QUERIES)
+        score_piece_of(scores, q, piece, DTYPE_F32, add, TILE_QUERIES);
+    else
+        for (uint32_t a = 0; a < n; a++) {
+            if (piece->dtype == DTYPE_BF16)
+                score_piece_of(scores + a, q + a, piece, DTYPE_BF16, add, 1);
+            else
+                score_piece_of(scores + a, q + a, piece, DTYPE_F32, add, 1);
+        }
+}
+
+static void score_all(struct attention_scratch *scratch, const struct unit *unit, uint32_t q_offset,
+                      uint32_t split, const struct piece *piece, bool add)
+{
+    for (uint32_t a = 0; a < unit->n_queries; a += TILE_QUERIES) {
+        uint32_t n = unit->n_queries - a < TILE_QUERIES ? unit->n_queries - a : TILE_QUERIES;
+        score_piece(scratch, a, n, q_offset, split, piece, add);
+    }
+}
+
+// Scores of keys [begin, end) of the split that begins at `split`.
+static void score_split(const struct attention_task *task, const struct unit *unit,
+                        struct attention_scratch *scratch, uint32_t split, uint32_t begin,
+                        uint32_t end)
+{
+    const struct kv_view *view = task->view;
+    while (begin < end) {
+        struct piece k = piece_at(task, unit, begin, end, view->k_offset, view->k_dim);
+        score_all(scratch, unit, 0, split, &k, false);
+        if (view->k_from_v) {
+            struct piece v = piece_at(task, unit, begin, end, view->v_offset, view->v_dim);
+            score_all(scratch, unit, view->k_dim, split, &v, true);
+        }
+        begin = k.end;
+    }
+}
+
+// Scores become weights exp(score - max); whole vectors, whose lanes outside of the query's keys
+// count as -infinity.
+static void weigh(struct query *query, float *scores, uint32_t split)
+{
+    uint32_t low = query->low - split;
+    uint32_t high = query->high - split;
+    uint32_t begin = low - low % VF_LANES;
+    uint32_t end = (high + VF_LANES - 1) / VF_LANES * VF_LANES;
+    for (uint32_t j = begin; j < low; j++)
+        scores[j] = -INFINITY;
+    for (uint32_t j = high; j < end; j++)
+        scores[j] = -INFINITY;
+    vf most = vf_load(scores + begin);
+    for (uint32_t j = begin + VF_LANES; j < end; j += VF_LANES)
+        most = vf_max(most, vf_load(scores + j));
+    query->split_max = vf_max_lane(most);
+    vf max = vf_set1(query->split_max);
+    vf sum = vf_zero();
+    for (uint32_t j = begin; j < end; j += VF_LANES) {
+        vf weight = vf_exp(vf_sub(vf_load(scores + j), max));
+        vf_store(scores + j, weight);
+        sum = vf_add(sum, weight);
+    }
+    query->split_sum = vf_sum(sum);
+}
+
+// values[a][d..] += weight * value over keys [begin, end) of the piece, ascending.
+ALWAYS_INLINE void add_tile(float *const *values, const float *const *weights,
+                            const struct piece *piece, enum dtype dtype, uint32_t begin,
+                            uint32_t end, uint32_t d, uint32_t n, const int n_queries,
+                            const int n_vectors)
+{
+    vf sums[TILE_QUERIES * TILE_VECTORS];
+    UNROLLED for (int a = 0; a < n_queries; a++) UNROLLED for (int v = 0; v < n_vectors; v++)
+        sums[a * n_vectors + v] =
+            vf_load_n(values[a] + d + v * VF_LANES, n_vectors > 1 ? VF_LANES : n);
+    for (uint32_t key = begin; key < end; key++) {
+        size_t row = (size_t)(key - piece->begin) * piece->dim + d;
+        vf x[TILE_VECTORS];
+        UNROLLED for (int v = 0; v < n_vectors; v++) x[v] = vf_load_elements(
+            piece->data, dtype, row + (size_t)v * VF_LANES, n_vectors > 1 ? VF_LANES : n);
+        UNROLLED for (int a = 0; a < n_queries; a++)
+        {
+            vf weight = vf_set1(weights[a][key - piece->begin]);
+            UNROLLED for (int v = 0; v < n_vectors; v++)
+                sums[a * n_vectors + v] = vf_fma(weight, x[v], sums[a * n_vectors + v]);
+        }
+    }
+    UNROLLED for (int a = 0; a < n_queries; a++) UNROLLED for (int v = 0; v < n_vectors; v++)
+        vf_store_n(values[a] + d + v * VF_LANES, sums[a * n_vectors + v],
+                   n_vectors > 1 ? VF_LANES : n);
+}
+
+ALWAYS_INLINE void add_piece_of(float *const *values, const float *const *weights,
+                                const struct piece *piece, enum dtype dtype, uint32_t begin,
+                                uint32_t end, const int n_queries)
+{
+    uint32_t d = 0;
+    for (; d + TILE_VECTORS * VF_LANES <= piece->dim; d += TILE_VECTORS * VF_LANES)
+        add_tile(values, weights, piece, dtype, begin, end, d, VF_LANES, n_queries, TILE_VECTORS);
+    for (; d < piece->dim; d += VF_LANES)
+        add_tile(values, weights, piece, dtype, begin, end, d, piece->dim - d, n_queries, 1);
+}
+
+// Keys [begin, end) of a piece for n queries (1 or TILE_QUERIES) that all see them.
+static void add_piece(struct attention_scratch *scratch, uint32_t first, uint32_t n, uint32_t split,
+                      const struct piece *piece, uint32_t begin, uint32_t end)
+{
+    if (begin >= end)
+        return;
+    float *values[TILE_QUERIES];
+    const float *weights[TILE_QUERIES];
+    for (uint32_t a = 0; a < n; a++) {
+        values[a] = scratch->split_values[first + a];
+        weights[a] = scratch->scores[first + a] + (piece->begin - split);
+    }
+    if (n == TILE_QUERIES && piece->dtype == DTYPE_BF16)
+        add_piece_of(values, weights, piece, DTYPE_BF16, begin, end, TILE_QUERIES);
+    else if (n == TILE_QUERIES)
+        add_piece_of(values, weights, piece, DTYPE_F32, begin, end, TILE_QUERIES);
+    else if (piece->dtype == DTYPE_BF16)
+        add_piece_of(values, weights, piece, DTYPE_BF16, begin, end, 1);
+    else
+        add_piece_of(values, weights, piece, DTYPE_F32, begin, end, 1);
+}
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+// The piece for TILE_QUERIES queries: together where all see its keys, each alone before and
+// behind.
+static void add_piece_together(struct attention_scratch *scratch, uint32_t first, uint32_t split,
+                               const struct piece *piece)
+{
+    const struct query *queries = scratch->queries + first;
+    uint32_t begin = piece->begin, end = piece->end;
+    for (uint32_t a = 0; a < TILE_QUERIES; a++) {
+        begin = larger(begin, queries[a].low);
+        end = smaller(end, queries[a].high);
+    }
+    if (begin >= end)
+        begin = end = piece->end; // nothing in common
+    for (uint32_t a = 0; a < TILE_QUERIES; a++)
+        add_piece(scratch, first + a, 1, split, piece, larger(piece->begin, queries[a].low),
+                  smaller(begin, queries[a].high));
+    add_piece(scratch, first, TILE_QUERIES, split, piece, begin, end);
+    for (uint32_t a = 0; a < TILE_QUERIES; a++)
+        add_piece(scratch, first + a, 1, split, piece, larger(end, queries[a].low),
+                  smaller(piece->end, queries[a].high));
+}
+
+static void add_values(const struct attention_task *task, const struct unit *unit,
+                       struct attention_scratch *scratch, uint32_t split, uint32_t begin,
+                       uint32_t end)
+{
+    const struct kv_view *view = task->view;
+    while (begin < end) {
+        struct piece v = piece_at(task, unit, begin, end, view->v_offset, view->v_dim);
+        uint32_t a = 0;
+        for (; a + TILE_QUERIES <= unit->n_queries; a += TILE_QUERIES)
+            add_piece_together(scratch, a, split, &v);
+        for (; a < unit->n_queries; a++)
+            add_piece(scratch, a, 1, split, &v, larger(v.begin, scratch->queries[a].low),
+                      smaller(v.end, scratch->queries[a].high));
+        begin = v.end;
+    }
+}
+
+// Puts a split's sums to those of the splits before it.
+static void merge(struct query *query, float *values, const float *split_values, uint32_t v_dim)
+{
+    float max = fmaxf(query->max, query->split_max);
+    float old = vf_first(vf_exp(vf_set1(query->max - max)));
+    float new = vf_first(vf_exp(vf_set1(query->split_max - max)));
+    query->max = max;
+    query->sum = query->sum * old + query->split_sum * new;
+    for (uint32_t i = 0; i < v_dim; i += VF_LANES) {
+        vf before = vf_mul(vf_load(values + i), vf_set1(old));
+        vf_store(values + i, vf_fma(vf_load(split_values + i), vf_set1(new), before));
+    }
+}
+
+// One split for all queries of the unit.
+static void run_split(const struct attention_task *task, const struct unit *unit,
+                      struct attention_scratch *scratch, uint32_t split)
+{
+    uint32_t begin = UINT32_MAX, end = 0;
+    for (uint32_t a = 0; a < unit->n_queries; a++) {
+        struct query *query = &scratch->queries[a];
+        query->low = larger(split, query->first);
+        query->high = smaller(split + SPLIT, query->end);
+        if (query->low >= query->high) {
+            query->low = query->high = split; // sees none of this split
+            continue;
+        }
+        begin = smaller(begin, query->low);
+        end = larger(end, query->high);
+    }
+    uint32_t v_dim = task->view->v_dim;
+    score_split(task, unit, scratch, split, begin, end);
+    for (uint32_t a = 0; a < unit->n_queries; a++) {
+        if (scratch->queries[a].low < scratch->queries[a].high)
+            weigh(&scratch->queries[a], scratch->scores[a], split);
+        memset(scratch->split_values[a], 0, v_dim * sizeof(float));
+    }
+    add_values(task, unit, scratch, split, begin, end);
+    for (uint32_t a = 0; a < unit->n_queries; a++)
+        if (scratch->queries[a].low < scratch->queries[a].high)
+            merge(&scratch->queries[a], scratch->values[a], scratch->split_values[a], v_dim);
+}
+
+static void begin_queries(const struct attention_task *task, struct unit *unit,
+                          struct attention_scratch *scratch)
+{
+    uint32_t width = query_head_width(task->view);
+    uint32_t v_dim = task->view->v_dim;
+    unit->n_queries = 0;
+    for (uint32_t r = 0; r < unit->n_rows; r++) {
+        size_t row = unit->row + r;
+        uint32_t position = task->batch->first_position[unit->sequence] +
+                            (uint32_t)(row - task->batch->row_offsets[unit->sequence]);
+        for (uint32_t h = 0; h < unit->n_heads; h++) {
+            size_t head = row * task->n_heads + unit->head + h;
+            uint32_t a = unit->n_queries++;
+            scratch->queries[a] = (struct query){
+                .q = task->q + head * width,
+                .out = task->out + head * v_dim,
+                .first = attention_first_key(position, task->window),
+                .end = position + 1,
+                .max = -INFINITY,
+            };
+            memset(scratch->values[a], 0, v_dim * sizeof(float));
+        }
+    }
+}
+
+static void run_unit(const struct attention_task *task, struct unit *unit,
+                     struct attention_scratch *scratch)
+{
+    begin_queries(task, unit, scratch);
+    const struct query *queries = scratch->queries;
+    uint32_t split = queries[0].first - queries[0].first % SPLIT; // rows ascend
+    for (; split < queries[unit->n_queries - 1].end; split += SPLIT)
+        run_split(task, unit, scratch, split);
+    for (uint32_t a = 0; a < unit->n_queries; a++) {
+        vf sum = vf_set1(queries[a].sum);
+        for (uint32_t i = 0; i < task->view->v_dim; i += VF_LANES)
+            vf_store_n(queries[a].out + i, vf_rounded(vf_div(vf_load(scratch->values[a] + i), sum)),
+                       task->view->v_dim - i);
+    }
+}
+
+static uint32_t tiles_of(const struct attention_task *task, uint32_t sequence)
+{
+    const uint32_t *offsets = task->batch->row_offsets;
+    uint32_t n_rows = offsets[sequence + 1] - offsets[sequence];
+    return (n_rows + task->unit_rows - 1) / task->unit_rows;
+}
+
+// Units are numbered by sequence, tile of rows, heads. A thread's numbers only go up, so it walks
+// through the sequences once.
+static void run_units(void *context, uint32_t thread, uint32_t n_threads)
+{
+    (void)n_threads;
+    struct attention_task *task = context;
+    const struct attention_batch *batch = task->batch;
+    struct attention_scratch *scratch = device_stream_scratch(task->stream, thread,
+                                                              sizeof(struct attention_scratch));
+    uint32_t sequence = 0, first = 0; // first: the sequence's first number
+    for (;;) {
+        uint32_t number = atomic_fetch_add(&task->next_tile_unit, 1);
+        uint32_t n;
+        while (sequence < batch->n_seqs &&
+               number - first >= (n = tiles_of(task, sequence) * task->units_per_tile)) {
+            first += n;
+            sequence++;
+        }
+        if (sequence == batch->n_seqs)
+            return;
+        uint32_t tile = (number - first) / task->units_per_tile;
+        uint32_t rows_left = batch->row_offsets[sequence + 1] - batch->row_offsets[sequence] -
+                             tile * task->unit_rows;
+        // Heads of a unit never cross a group: unit_heads divides it or is cut by it.
+        uint32_t group = task->n_heads / task->view->n_kv_heads;
+        uint32_t per_group = (group + task->unit_heads - 1) / task->unit_heads;
+        uint32_t part = (number - first) % task->units_per_tile;
+        uint32_t in_group = part % per_group * task->unit_heads;
+        struct unit unit = {
+            .sequence = sequence,
+            .row = batch->row_offsets[sequence] + tile * task->unit_rows,
+            .n_rows = smaller(rows_left, task->unit_rows),
+            .head = part / per_group * group + in_group,
+            .n_heads = smaller(task->unit_heads, group - in_group),
+        };
+        run_unit(task, &unit, scratch);
+    }
+}
+
+static void attention_paged(float *out, const float *q, uint32_t n_heads,
+                            const struct kv_view *view, const struct attention_batch *batch,
+                            uint32_t window, struct device_stream *stream)
+{
+    CHECK(n_heads % view->n_kv_heads == 0 && view->v_dim <= MAX_V_DIM);
+    uint32_t group = n_heads / view->n_kv_heads;
+    struct attention_task task = {
+        .out = out,
+        .q = q,
+        .n_heads = n_heads,
+        .view = view,
+        .batch = batch,
+        .window = window,
+        .stream = stream,
+        .unit_heads = smaller(group, MAX_QUERIES),
+    };
+    task.unit_rows = MAX_QUERIES / task.unit_heads;
+    task.units_per_tile = (group + task.unit_heads - 1) / task.unit_heads * view->n_kv_heads;
+    device_stream_run(stream, run_units, &task);
+}
+
+void KERNEL_PUT(attention)(struct ops *out)
+{
+    out->attention_paged = attention_paged;
+}

@@ -1,0 +1,174 @@
+/* kernels/rope_cpu.c - one head after the other, over threads; a head is normed into scratch, then
+ * rotated on its way out. Angles stay with the twin: they are made once a step. */
+#include "kernels/rope.h"
+
+#include "kernels/norm_factor.h"
+#include "kernels/spread.h"
+
+struct rope_task {
+    const struct kv_view *view;
+    struct device_stream *stream;
+    const float *cos, *sin;
+    float eps;
+    uint32_t n_rows;
+    // query_finish
+    float *out;
+    const float *q;
+    size_t q_stride;
+    uint32_t n_heads;
+    const float *q_norm;
+    // kv_write
+    const uint32_t *slots;
+    const float *k, *v;
+    size_t k_stride, v_stride;
+    // both
+    const float *k_norm;
+};
+
+static void norm_head(float *out, const float *x, const float *weight, uint32_t dim, float eps)
+{
+    float factor = norm_factor(x, dim, eps);
+    for (uint32_t i = 0; i < dim; i += VF_LANES)
+        vf_store_n(
+            out + i,
+            vf_normed(vf_load_n(x + i, dim - i), factor, weight ? weight + i : NULL, dim - i),
+            dim - i);
+}
+
+// R(a c - b s): dimension i of the first half, with b its partner; the second half is R(b c + a s).
+ALWAYS_INLINE vf rotated(vf a, vf c, vf b, vf s, bool second)
+{
+    vf product = vf_mul(a, c);
+    return vf_rounded(second ? vf_fma(b, s, product) : vf_fnma(b, s, product));
+}
+
+// The first n rotated dimensions of each half: out gets them at 0 and at second on.
+static void rotate_head(float *out, uint32_t second, const float *x, uint32_t dim,
+                        const float *cos_row, const float *sin_row, uint32_t n)
+{
+    const float *partner = x + dim / 2;
+    for (uint32_t i = 0; i < n; i += VF_LANES) {
+        vf a = vf_load_n(x + i, n - i);
+        vf b = vf_load_n(partner + i, n - i);
+        vf c = vf_load_n(cos_row + i, n - i);
+        vf s = vf_load_n(sin_row + i, n - i);
+        vf_store_n(out + i, rotated(a, c, b, s, false), n - i);
+        vf_store_n(out + second + i, rotated(b, c, a, s, true), n - i);
+    }
+}
+
+// norm(q) * k_norm with the rotated dimensions, the first n of each half, zero.
+static void finish_plain(float *out, const float *x, const float *k_norm, uint32_t dim, uint32_t n)
+{
+    for (uint32_t i = 0; i < dim; i += VF_LANES)
+        vf_store_n(out + i, vf_mul(vf_load_n(x + i, dim - i), vf_load_n(k_norm + i, dim - i)),
+                   dim - i);
+    memset(out, 0, n * sizeof *out);
+    memset(out + dim / 2, 0, n * sizeof *out);
+}
+
+static void finish_queries(void *context, uint32_t thread, uint32_t n_threads)
+{
+    const struct rope_task *task = context;
+    const struct kv_view *view = task->view;
+    uint32_t dim = view->v_dim;
+    float *x = device_stream_scratch(task->stream, thread, dim * sizeof *x);
+    size_t begin, end;
+    device_share((size_t)task->n_rows * task->n_heads, 1, thread, n_threads, &begin, &end);
+    for (size_t unit = begin; unit < end; unit++) {
+        size_t r = unit / task->n_heads;
+        size_t head = unit % task->n_heads;
+        const float *cos_row = task->cos + r * (dim / 2);
+        const float *sin_row = task->sin + r * (dim / 2);
+        float *out = task->out + unit * query_head_width(view);
+        norm_head(x, task->q + r * task->q_stride + head * dim, task->q_norm, dim, task->eps);
+        uint32_t n = view->k_from_v ? view->k_dim / 2 : dim / 2;
+        rotate_head(out, n, x, dim, cos_row, sin_row, n);
+        if (view->k_from_v)
+            finish_plain(out + view->k_dim, x, task->k_norm, dim, n);
+    }
+}
+
+static void query_finish(float *out, const float *q, uint32_t q_stride, uint32_t n_heads,
+                         const float *q_norm, const float *k_norm, const float *cos,
+                         const float *sin, uint32_t n_rows, float eps, const struct kv_view *view,
+                         struct device_stream *stream)
+{
+    struct rope_task task = {
+        .view = view,
+        .stream = stream,
+        .cos = cos,
+        .sin = sin,
+        .eps = eps,
+        .n_rows = n_rows,
+        .out = out,
+        .q = q,
+        .q_stride = q_stride,
+        .n_heads = n_heads,
+        .q_norm = q_norm,
+        .k_norm = k_norm,
+    };
+    spread(stream, finish_queries, &task, (size_t)n_rows * n_heads, view->v_dim);
+}
+
+static void store_row(const struct kv_view *view, unsigned char *row, const float *x, uint32_t n)
+{
+    if (view->dtype == DTYPE_F32) {
+        memcpy(row, x, n * sizeof *x);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i += VF_LANES)
+        vf_store_bf16_n((uint16_t *)(void *)row + i, vf_load_n(x + i, n - i), n - i);
+}
+
+static void write_heads(void *context, uint32_t thread, uint32_t n_threads)
+{
+    const struct rope_task *task = context;
+    const struct kv_view *view = task->view;
+    uint32_t dim = view->v_dim;
+    float *x = device_stream_scratch(task->stream, thread, 2 * dim * sizeof *x);
+    float *rotated_key = x + dim;
+    size_t begin, end;
+    device_share((size_t)task->n_rows * view->n_kv_heads, 1, thread, n_threads, &begin, &end);
+    for (size_t unit = begin; unit < end; unit++) {
+        size_t r = unit / view->n_kv_heads;
+        uint32_t head = (uint32_t)(unit % view->n_kv_heads);
+        uint32_t slot = task->slots[r];
+        norm_head(x, task->k + r * task->k_stride + (size_t)head * dim, task->k_norm, dim,
+                  task->eps);
+        rotate_head(rotated_key, view->k_dim / 2, x, dim, task->cos + r * (dim / 2),
+                    task->sin + r * (dim / 2), view->k_dim / 2);
+        store_row(view, kv_view_row(view, slot, head, view->k_offset, view->k_dim), rotated_key,
+                  view->k_dim);
+        norm_head(x, task->v + r * task->v_stride + (size_t)head * dim, NULL, dim, task->eps);
+        store_row(view, kv_view_row(view, slot, head, view->v_offset, dim), x, dim);
+    }
+}
+
+static void kv_write(const struct kv_view *view, const uint32_t *slots, const float *k,
+                     uint32_t k_stride, const float *v, uint32_t v_stride, const float *k_norm,
+                     const float *cos, const float *sin, uint32_t n_rows, float eps,
+                     struct device_stream *stream)
+{
+    struct rope_task task = {
+        .view = view,
+        .stream = stream,
+        .cos = cos,
+        .sin = sin,
+        .eps = eps,
+        .n_rows = n_rows,
+        .slots = slots,
+        .k = k,
+        .k_stride = k_stride,
+        .v = v,
+        .v_stride = v_stride,
+        .k_norm = k_norm,
+    };
+    spread(stream, write_heads, &task, (size_t)n_rows * view->n_kv_heads, 2 * view->v_dim);
+}
+
+void KERNEL_PUT(rope)(struct ops *out)
+{
+    out->query_finish = query_finish;
+    out->kv_write = kv_write;
+}

@@ -1,0 +1,158 @@
+/* tests/device/test_stream.c - device/stream.h, with more threads than cores as well. */
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "device/stream.h"
+#include "tests/test.h"
+
+enum { MAX_TEAM = 64 };
+
+struct counts {
+    struct device_stream *stream;
+    uint32_t runs[MAX_TEAM]; // written by their threads alone
+    uint32_t phase[MAX_TEAM];
+    _Atomic uint32_t n_wrong;
+};
+
+static struct device_stream *new_stream(uint32_t n_threads, uint32_t spin_us)
+{
+    struct device_stream *stream = NULL;
+    struct error err = {0};
+    struct device_stream_config config = {.n_threads = n_threads, .spin_us = spin_us};
+    ASSERT_OK_ERR(device_stream_create(&config, &stream, &err), err);
+    return stream;
+}
+
+static void count_run(void *context, uint32_t thread, uint32_t n_threads)
+{
+    struct counts *counts = context;
+    if (n_threads != device_stream_n_threads(counts->stream))
+        atomic_fetch_add(&counts->n_wrong, 1);
+    counts->runs[thread]++;
+}
+
+TEST(every_thread_runs_each_task_once_before_run_returns)
+{
+    static const uint32_t teams[] = {1, 2, 3, 16, 64};
+    for (int i = 0; i < 5; i++) {
+        struct counts counts = {.stream = new_stream(teams[i], 0)};
+        for (uint32_t run = 1; run <= 300; run++) {
+            device_stream_run(counts.stream, count_run, &counts);
+            for (uint32_t t = 0; t < teams[i]; t++)
+                ASSERT_EQ(counts.runs[t], run);
+        }
+        ASSERT_EQ(atomic_load(&counts.n_wrong), 0);
+        device_stream_destroy(counts.stream);
+    }
+}
+
+TEST(parked_threads_wake_up)
+{
+    struct counts counts = {.stream = new_stream(3, 1)};
+    for (uint32_t run = 1; run <= 20; run++) {
+        usleep(2000); // far longer than they spin; what is tested is that nobody sleeps on
+        device_stream_run(counts.stream, count_run, &counts);
+        ASSERT_EQ(counts.runs[2], run);
+    }
+    device_stream_destroy(counts.stream);
+}
+
+static void pass_barriers(void *context, uint32_t thread, uint32_t n_threads)
+{
+    struct counts *counts = context;
+    for (uint32_t phase = 1; phase <= 50; phase++) {
+        counts->phase[thread] = phase;
+        device_stream_barrier(counts->stream);
+        for (uint32_t t = 0; t < n_threads; t++)
+            if (counts->phase[t] != phase)
+                atomic_fetch_add(&counts->n_wrong, 1);
+        device_stream_barrier(counts->stream);
+    }
+}
+
+TEST(nobody_passes_a_barrier_before_everybody_is_there)
+{
+    static const uint32_t teams[] = {1, 2, 5, 16};
+    for (int i = 0; i < 4; i++) {
+        struct counts counts = {.stream = new_stream(teams[i], 0)};
+        for (int run = 0; run < 5; run++)
+            device_stream_run(counts.stream, pass_barriers, &counts);
+        ASSERT_EQ(atomic_load(&counts.n_wrong), 0);
+        device_stream_destroy(counts.stream);
+    }
+}
+
+static void fill_scratch(void *context, uint32_t thread, uint32_t n_threads)
+{
+    (void)n_threads;
+    struct counts *counts = context;
+    unsigned char *scratch = device_stream_scratch(counts->stream, thread, 1000);
+    if ((uintptr_t)scratch % 64 != 0)
+        atomic_fetch_add(&counts->n_wrong, 1);
+    memset(scratch, (int)thread + 1, 1000);
+}
+
+TEST(each_thread_has_scratch_of_its_own)
+{
+    struct device_stream *stream = NULL;
+    struct error err = {0};
+    struct device_stream_config config = {.n_threads = 4, .scratch_bytes = 1000};
+    ASSERT_OK_ERR(device_stream_create(&config, &stream, &err), err);
+    struct counts counts = {.stream = stream};
+    device_stream_run(stream, fill_scratch, &counts);
+    ASSERT_EQ(atomic_load(&counts.n_wrong), 0);
+    for (uint32_t t = 0; t < 4; t++) {
+        const unsigned char *scratch = device_stream_scratch(stream, t, 1000);
+        ASSERT_EQ(scratch[0], t + 1);
+        ASSERT_EQ(scratch[999], t + 1);
+    }
+    device_stream_destroy(stream);
+}
+
+TEST(threads_can_be_pinned_and_a_cpu_that_is_not_there_is_named)
+{
+    struct device_stream *stream = NULL;
+    struct error err = {0};
+    const int good[2] = {0, 0};
+    struct device_stream_config config = {.n_threads = 2, .cpus = good};
+    ASSERT_OK_ERR(device_stream_create(&config, &stream, &err), err);
+    struct counts counts = {.stream = stream};
+    for (int run = 0; run < 100; run++) // both on one core
+        device_stream_run(stream, count_run, &counts);
+    ASSERT_EQ(counts.runs[1], 100);
+    device_stream_destroy(stream);
+    const int bad[2] = {0, 999999};
+    config.cpus = bad;
+    ASSERT_EQ(device_stream_create(&config, &stream, &err), STATUS_INVALID_ARGUMENT);
+    ASSERT_CONTAINS(err.message, "999999");
+}
+
+TEST(a_team_without_threads_is_refused)
+{
+    struct device_stream *stream = NULL;
+    struct error err = {0};
+    ASSERT_EQ(device_stream_create(&(struct device_stream_config){.n_threads = 0}, &stream, &err),
+              STATUS_INVALID_ARGUMENT);
+    ASSERT_EQ(device_stream_create(&(struct device_stream_config){.n_threads = 257}, &stream, &err),
+              STATUS_INVALID_ARGUMENT);
+    ASSERT(!stream);
+}
+
+TEST(shares_cover_everything_once)
+{
+    for (size_t n = 0; n < 200; n += 7) {
+        for (uint32_t n_threads = 1; n_threads <= 9; n_threads++) {
+            size_t at = 0;
+            for (uint32_t t = 0; t < n_threads; t++) {
+                size_t begin, end;
+                device_share(n, 16, t, n_threads, &begin, &end);
+                ASSERT(begin <= end);
+                if (begin < end)
+                    ASSERT_EQ(begin, at);
+                if (begin < end)
+                    at = end;
+            }
+            ASSERT_EQ(at, n);
+        }
+    }
+}
