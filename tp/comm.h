@@ -7,8 +7,8 @@
  * A peer that does not come within the deadline, or that aborted, makes the call return
  * UNAVAILABLE ("rank 1 did not reach all_reduce #4711 within 30 s"); the communicator is then
  * unusable and all later calls return the same. Ranks that are in different calls, or give
- * different sizes, get INTERNAL, which says who is in what. Thread: one caller per rank (thread 0
- * of the stream). */
+ * different sizes, get INTERNAL, which says who is in what.
+ * Thread: one caller per rank (thread 0 of the stream). */
 #ifndef GEMMAD_TP_COMM_H
 #define GEMMAD_TP_COMM_H
 
