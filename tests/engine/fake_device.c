@@ -1,0 +1,231 @@
+/* tests/engine/fake_device.c - failures are noted, not asserted: it also runs on engine threads. */
+#include "tests/engine/fake_device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define FNV_START UINT64_C(0xCBF29CE484222325)
+
+static uint64_t mix(uint64_t hash, uint64_t value)
+{
+    return (hash ^ value) * UINT64_C(0x100000001B3);
+}
+
+void fake_device_init(struct fake_device *d, const struct step_limits *limits,
+                      const struct kv_params *kv)
+{
+    *d = (struct fake_device){.limits = *limits, .kv = *kv};
+    d->table_pages = limits->max_positions / limits->page_tokens + 1;
+    d->slots = mem_zeroed(limits->max_slots, sizeof *d->slots);
+    for (uint32_t g = 0; g < kv->n_groups; g++) {
+        d->cells[g] = mem_zeroed((size_t)kv->n_pages[g] * kv->page_tokens, sizeof *d->cells[g]);
+        d->tables[g] = mem_zeroed((size_t)limits->max_slots * d->table_pages, sizeof(uint32_t));
+        d->writers[g] = mem_zeroed(kv->n_pages[g], sizeof *d->writers[g]);
+    }
+}
+
+void fake_device_finish(struct fake_device *d)
+{
+    for (uint32_t g = 0; g < KV_MAX_GROUPS; g++) {
+        free(d->cells[g]);
+        free(d->tables[g]);
+        free(d->writers[g]);
+    }
+    free(d->slots);
+}
+
+static void fail(struct fake_device *d, const char *what, uint64_t a, uint64_t b)
+{
+    if (!d->failure[0])
+        snprintf(d->failure, sizeof d->failure, "step %llu: %s (%llu, %llu)",
+                 (unsigned long long)d->n_steps, what, (unsigned long long)a,
+                 (unsigned long long)b);
+}
+
+static uint32_t first_seen(const struct kv_params *kv, uint32_t group, uint32_t position)
+{
+    uint32_t window = kv->groups[group].window;
+    return window == 0 || position < window ? 0 : position - window + 1;
+}
+
+static bool masked(const struct sampling_params *sampling, const uint32_t *stop_ids,
+                   uint32_t n_stop_ids, uint32_t n_generated, uint32_t token)
+{
+    if (n_generated >= sampling->min_tokens)
+        return false;
+    for (uint32_t i = 0; i < n_stop_ids; i++)
+        if (stop_ids[i] == token)
+            return true;
+    return false;
+}
+
+static uint32_t choose(uint64_t hash, uint32_t vocab_size, const struct sampling_params *sampling,
+                       const uint32_t *stop_ids, uint32_t n_stop_ids, uint32_t length)
+{
+    uint32_t token = (uint32_t)((hash ^ hash >> 29) % vocab_size);
+    while (masked(sampling, stop_ids, n_stop_ids, length - sampling->n_prompt_tokens, token))
+        token = (token + 1) % vocab_size;
+    return token;
+}
+
+uint32_t fake_token(const struct kv_params *kv, uint32_t vocab_size,
+                    const struct sampling_params *sampling, const uint32_t *stop_ids,
+                    uint32_t n_stop_ids, const uint32_t *tokens, uint32_t n)
+{
+    uint64_t hash = mix(FNV_START, sampling->seed);
+    for (uint32_t g = 0; g < kv->n_groups; g++)
+        for (uint32_t p = first_seen(kv, g, n - 1); p < n; p++)
+            hash = mix(hash, tokens[p]);
+    return choose(hash, vocab_size, sampling, stop_ids, n_stop_ids, n);
+}
+
+float fake_logprob(uint32_t position, uint32_t i)
+{
+    return -(float)(position % 1000) - (float)i / 32;
+}
+
+static void take_start(struct fake_device *d, const struct step *step,
+                       const struct step_start *start)
+{
+    struct fake_slot *slot = &d->slots[start->slot];
+    *slot = (struct fake_slot){.started = true, .sampling = start->sampling};
+    slot->n_stop_ids = start->n_stop_ids < 8 ? start->n_stop_ids : 8;
+    memcpy(slot->stop_ids, step->blob + start->blob_offset, slot->n_stop_ids * sizeof(uint32_t));
+}
+
+static struct fake_cell *cell_of(struct fake_device *d, uint32_t group, uint32_t slot,
+                                 uint32_t position)
+{
+    uint32_t index = position / d->kv.page_tokens;
+    uint32_t page = d->tables[group][(size_t)slot * d->table_pages + index];
+    return &d->cells[group][(size_t)page * d->kv.page_tokens + position % d->kv.page_tokens];
+}
+
+static void write_cells(struct fake_device *d, uint32_t slot, uint32_t position, uint32_t token)
+{
+    uint64_t seed = d->slots[slot].sampling.seed;
+    for (uint32_t g = 0; g < d->kv.n_groups; g++) {
+        struct fake_cell *cell = cell_of(d, g, slot, position);
+        size_t page = (size_t)(cell - d->cells[g]) / d->kv.page_tokens;
+        if (page == 0)
+            fail(d, "a row is written to the padding page", seed, position);
+        if (d->writers[g][page] != 0 && d->writers[g][page] != seed + 1)
+            fail(d, "two sequences write one page", d->writers[g][page] - 1, seed);
+        d->writers[g][page] = seed + 1;
+        *cell = (struct fake_cell){.seed = seed, .position = position + 1, .token = token};
+    }
+}
+
+static uint64_t read_cells(struct fake_device *d, uint32_t slot, uint32_t position)
+{
+    uint64_t seed = d->slots[slot].sampling.seed;
+    uint64_t hash = mix(FNV_START, seed);
+    for (uint32_t g = 0; g < d->kv.n_groups; g++) {
+        for (uint32_t p = first_seen(&d->kv, g, position); p <= position; p++) {
+            const struct fake_cell *cell = cell_of(d, g, slot, p);
+            if (cell->seed != seed || cell->position != p + 1)
+                fail(d, "a row reads a cell that is not its sequence's", cell->seed, seed);
+            hash = mix(hash, cell->token);
+        }
+    }
+    return hash;
+}
+
+static void put_logprobs(struct token_logprob *out, uint32_t token, uint32_t position,
+                         uint32_t n_top, uint32_t vocab_size)
+{
+    for (uint32_t i = 0; i <= n_top; i++)
+        out[i] = (struct token_logprob){.token_id = (token + i) % vocab_size,
+                                        .logprob = fake_logprob(position, i)};
+}
+
+struct fake_result {
+    struct step_result_header *header;
+    struct step_result_seq *seqs;
+    struct token_logprob *logprobs;
+};
+
+static void run_rows(struct fake_device *d, const struct step_seq *seq, const uint32_t *tokens,
+                     struct step_result_seq *out, struct fake_result *result)
+{
+    struct fake_slot *slot = &d->slots[seq->slot];
+    uint32_t vocab_size = d->limits.vocab_size;
+    uint32_t end = seq->first_position + seq->n_rows;
+    *out = (struct step_result_seq){.slot = seq->slot,
+                                    .logprobs_offset = result->header->n_logprobs};
+    if (!slot->started)
+        fail(d, "a slot was never started", seq->slot, 0);
+    for (uint32_t r = 0; r < seq->n_rows; r++) {
+        uint32_t token = seq->flags & STEP_TOKEN_FROM_SLOT ? slot->last_token : tokens[r];
+        write_cells(d, seq->slot, seq->first_position + r, token);
+    }
+    uint64_t hash = 0;
+    for (uint32_t p = seq->first_position; p < end; p++)
+        hash = read_cells(d, seq->slot, p);
+    d->n_rows += seq->n_rows;
+    if (seq->flags & STEP_SAMPLE) {
+        slot->last_token = choose(hash, vocab_size, &slot->sampling, slot->stop_ids,
+                                  slot->n_stop_ids, end);
+        out->token = slot->last_token;
+        out->flags = STEP_RESULT_TOKEN;
+        if (d->has_bad_seed && d->bad_seed == slot->sampling.seed)
+            out->flags = STEP_RESULT_BAD_LOGITS;
+        if (slot->sampling.n_logprobs >= 0) {
+            out->n_top = (uint32_t)slot->sampling.n_logprobs;
+            put_logprobs(result->logprobs + result->header->n_logprobs, out->token, end, out->n_top,
+                         vocab_size);
+            result->header->n_logprobs += 1 + out->n_top;
+        }
+    }
+    if (!(seq->flags & STEP_PROMPT_LOGPROBS))
+        return;
+    out->n_prompt_top = (uint32_t)slot->sampling.n_prompt_logprobs;
+    for (uint32_t r = 0; r < seq->n_rows; r++) {
+        uint32_t next = r + 1 < seq->n_rows ? tokens[r + 1] : seq->next_token;
+        if (next == UINT32_MAX)
+            continue;
+        put_logprobs(result->logprobs + result->header->n_logprobs, next,
+                     seq->first_position + r + 1, out->n_prompt_top, vocab_size);
+        result->header->n_logprobs += 1 + out->n_prompt_top;
+        out->n_prompt_rows++;
+        d->n_prompt_logprobs++;
+    }
+}
+
+size_t fake_device_run(struct fake_device *d, const void *message, size_t n, void *memory)
+{
+    struct step step;
+    struct error err = {0};
+    if (step_open(message, n, &d->limits, &step, &err) != STATUS_OK) {
+        if (!d->failure[0])
+            snprintf(d->failure, sizeof d->failure, "%.200s", err.message);
+        return 0;
+    }
+    if (step.header->step_id != ++d->n_steps)
+        fail(d, "steps have a gap", step.header->step_id, d->n_steps);
+    for (uint32_t i = 0; i < step.header->n_starts; i++)
+        take_start(d, &step, &step.starts[i]);
+    for (uint32_t i = 0; i < step.header->n_page_updates; i++) {
+        const struct step_page_update *u = &step.page_updates[i];
+        d->tables[u->group][(size_t)u->slot * d->table_pages + u->index] = u->page;
+    }
+    for (uint32_t g = 0; g < d->kv.n_groups; g++)
+        memset(d->writers[g], 0, d->kv.n_pages[g] * sizeof *d->writers[g]);
+    struct fake_result result = {.header = memory};
+    result.seqs = (struct step_result_seq *)(result.header + 1);
+    result.logprobs = (struct token_logprob *)(result.seqs + step.header->n_seqs);
+    *result.header = (struct step_result_header){.step_id = step.header->step_id,
+                                                 .n_seqs = step.header->n_seqs};
+    const uint32_t *tokens = step.tokens;
+    for (uint32_t i = 0; i < step.header->n_seqs; i++) {
+        run_rows(d, &step.seqs[i], tokens, &result.seqs[i], &result);
+        tokens += step.seqs[i].n_rows;
+    }
+    if (d->failure[0])
+        return 0;
+    return sizeof *result.header + step.header->n_seqs * sizeof *result.seqs +
+           result.header->n_logprobs * sizeof *result.logprobs;
+}

@@ -1,0 +1,398 @@
+/* tests/engine/test_simulator.c - the scheduler against random worlds.
+ *
+ * Each seed is a world: limits, pools, chunk sizes, windows and a number of steps in flight, then
+ * random arrivals, priorities, cancels, time limits and lost workers. The fake device checks every
+ * cell that every row reads (fake_device.h). Here: every sequence ends once, with exactly the
+ * tokens of its series, each prompt logprob comes once and in order, invariants hold after every
+ * event, and at the end nothing is left.
+ * GEMMAD_SIMULATOR_SEEDS: how many worlds (default 2000); GEMMAD_SIMULATOR_FIRST: the first one. */
+#include "tests/test.h"
+
+#include "base/mem.h"
+#include "engine/scheduler.h"
+#include "tests/engine/fake_device.h"
+
+#define MAX_SEQUENCES 48
+#define MAX_TOKENS 24
+#define MAX_PROMPT 72
+#define MAX_MESSAGES SCHEDULER_MAX_STEPS_IN_FLIGHT
+
+struct client {
+    struct sequence *sequence; /* NULL before it arrives and after it ended */
+    struct sequence_config config;
+    uint32_t prompt[MAX_PROMPT];
+    uint32_t stop_ids[3];
+    uint32_t series[MAX_PROMPT + MAX_TOKENS]; /* the prompt and what must follow */
+    uint32_t n_to_come;                       /* tokens until it stops by itself */
+    uint32_t n_came;
+    uint32_t n_prompt_logprobs;
+    bool arrived;
+    uint32_t n_ends;
+};
+
+struct message {
+    void *bytes;
+    size_t n;
+};
+
+struct world {
+    uint64_t seed, random;
+    struct scheduler_config config;
+    struct scheduler *scheduler;
+    struct fake_device device;
+    struct client clients[MAX_SEQUENCES];
+    uint32_t n_clients;
+    uint64_t now_ns;
+    uint32_t max_in_flight;
+    struct message messages[MAX_MESSAGES]; /* a queue of n_in_flight from first on */
+    uint32_t first, n_in_flight;
+    void *result;
+    uint64_t n_steps, n_preemptions;
+};
+
+static uint32_t between(struct world *w, uint32_t low, uint32_t high)
+{
+    return (uint32_t)test_random_in(&w->random, low, high);
+}
+
+static bool one_in(struct world *w, uint32_t n)
+{
+    return between(w, 1, n) == 1;
+}
+
+#define REQUIRE(w, condition, ...)                            \
+    do {                                                      \
+        if (!(condition)) {                                   \
+            fprintf(stderr, "seed %" PRIu64 ": ", (w)->seed); \
+            test_fail(__FILE__, __LINE__, __VA_ARGS__);       \
+        }                                                     \
+    } while (0)
+
+static void make_limits(struct world *w)
+{
+    struct step_limits *limits = &w->config.limits;
+    struct kv_params *kv = &w->config.kv;
+    *kv = (struct kv_params){.page_tokens = 1U << between(w, 0, 4), .element_bytes = 2};
+    kv->n_groups = between(w, 1, 3);
+    uint32_t whole = (MAX_PROMPT + MAX_TOKENS) / kv->page_tokens + 1;
+    for (uint32_t g = 0; g < kv->n_groups; g++) {
+        kv->groups[g] = (struct kv_group_params){.n_layers = 1, .n_kv_heads = 1, .head_dim = 8};
+        if (one_in(w, 2))
+            kv->groups[g].window = between(w, 1, 40);
+        // From hardly one sequence's to plenty.
+        kv->n_pages[g] = between(w, 2, one_in(w, 3) ? whole * 8 : whole + 2);
+    }
+    *limits = (struct step_limits){
+        .max_slots = between(w, 1, 12),
+        .max_rows = one_in(w, 3) ? between(w, 1, 8) : between(w, 4, 100),
+        .max_positions = MAX_PROMPT + MAX_TOKENS,
+        .vocab_size = 61,
+        .n_groups = kv->n_groups,
+        .page_tokens = kv->page_tokens,
+        .max_blob_bytes = between(w, 12, 64),
+    };
+    memcpy(limits->n_pages, kv->n_pages, sizeof limits->n_pages);
+    w->config.max_chunk_rows = one_in(w, 2) ? 0 : between(w, 1, 30);
+    w->max_in_flight = between(w, 1, 3);
+}
+
+static void make_client(struct world *w, struct client *c, uint32_t uid)
+{
+    c->config = (struct sequence_config){
+        .prompt = c->prompt,
+        .n_prompt = one_in(w, 3) ? between(w, 1, MAX_PROMPT) : between(w, 1, 12),
+        .max_tokens = between(w, 1, MAX_TOKENS),
+        .sampling = {.seed = uid, .n_logprobs = (int32_t)between(w, 0, 3) - 1},
+        .stop_ids = c->stop_ids,
+        .n_stop_ids = between(w, 0, 3),
+        .priority = one_in(w, 4) ? (int32_t)between(w, 0, 4) - 2 : 0,
+        .arrival = uid,
+        .deadline_ns = one_in(w, 10) ? w->now_ns + between(w, 0, 200) : UINT64_MAX,
+        .owner = c,
+    };
+    c->config.sampling.n_prompt_logprobs = one_in(w, 3) ? (int32_t)between(w, 0, 2) : -1;
+    c->config.sampling.min_tokens = one_in(w, 3) ? between(w, 0, c->config.max_tokens) : 0;
+    for (uint32_t i = 0; i < c->config.n_prompt; i++)
+        c->series[i] = c->prompt[i] = between(w, 0, w->config.limits.vocab_size - 1);
+    for (uint32_t i = 0; i < c->config.n_stop_ids; i++)
+        c->stop_ids[i] = between(w, 0, w->config.limits.vocab_size - 1);
+}
+
+static bool is_stop_id(const struct client *c, uint32_t token)
+{
+    for (uint32_t i = 0; i < c->config.n_stop_ids; i++)
+        if (c->stop_ids[i] == token)
+            return true;
+    return false;
+}
+
+// What must come, from the tokens alone.
+static void make_series(struct world *w, struct client *c)
+{
+    struct sampling_params sampling = c->config.sampling;
+    sampling.n_prompt_tokens = c->config.n_prompt;
+    for (uint32_t i = 0; i < c->config.max_tokens; i++) {
+        uint32_t length = c->config.n_prompt + i;
+        uint32_t token = fake_token(&w->config.kv, w->config.limits.vocab_size, &sampling,
+                                    c->stop_ids, c->config.n_stop_ids, c->series, length);
+        c->series[length] = token;
+        c->n_to_come = i + 1;
+        if (is_stop_id(c, token))
+            return;
+    }
+}
+
+static void arrive(struct world *w)
+{
+    uint32_t uid = w->n_clients++;
+    struct client *c = &w->clients[uid];
+    make_client(w, c, uid);
+    struct error err = {0};
+    enum status st = scheduler_can_run(&w->config, &c->config, &err);
+    if (st != STATUS_OK) {
+        REQUIRE(w, st == STATUS_RESOURCE_EXHAUSTED && strstr(err.message, "pages"),
+                "refused with %s", err.message);
+        c->n_ends++;
+        return;
+    }
+    make_series(w, c);
+    c->sequence = scheduler_add(w->scheduler, &c->config);
+    c->arrived = true;
+}
+
+static void end_client(struct world *w, struct client *c)
+{
+    scheduler_remove(w->scheduler, c->sequence);
+    c->sequence = NULL;
+    c->n_ends++;
+}
+
+static void check_prompt_logprobs(struct world *w, struct client *c,
+                                  const struct sequence_output *output)
+{
+    uint32_t each = output->n_prompt_top + 1;
+    REQUIRE(w, output->first_prompt_token == c->n_prompt_logprobs + 1,
+            "prompt logprobs of token %u after those of %u", output->first_prompt_token,
+            c->n_prompt_logprobs);
+    for (uint32_t i = 0; i < output->n_prompt_rows; i++) {
+        const struct token_logprob *entry = &output->prompt_logprobs[i * each];
+        uint32_t position = output->first_prompt_token + i;
+        REQUIRE(w,
+                entry->token_id == c->prompt[position] &&
+                    entry->logprob == fake_logprob(position, 0),
+                "the prompt logprob of token %u is of another", position);
+    }
+    c->n_prompt_logprobs += output->n_prompt_rows;
+}
+
+static void on_output(void *context, void *owner, const struct sequence_output *output)
+{
+    struct world *w = context;
+    struct client *c = owner;
+    REQUIRE(w, c->sequence && !output->bad_logits, "output for a sequence that has ended");
+    if (output->n_prompt_rows > 0)
+        check_prompt_logprobs(w, c, output);
+    if (!output->has_token)
+        return;
+    uint32_t position = c->config.n_prompt + c->n_came++;
+    REQUIRE(w, output->token == c->series[position], "token %u of uid %u is %u, want %u", c->n_came,
+            (uint32_t)c->config.sampling.seed, output->token, c->series[position]);
+    REQUIRE(w, output->n_generated == c->n_came, "n_generated");
+    REQUIRE(w, (int32_t)output->n_logprobs == c->config.sampling.n_logprobs + 1, "n_logprobs");
+    for (uint32_t i = 0; i < output->n_logprobs; i++)
+        REQUIRE(w, output->logprobs[i].logprob == fake_logprob(position, i), "logprob %u", i);
+    if (c->n_came < c->n_to_come)
+        return;
+    uint32_t wanted = c->config.sampling.n_prompt_logprobs >= 0 ? c->config.n_prompt - 1 : 0;
+    REQUIRE(w, c->n_prompt_logprobs == wanted, "%u prompt logprobs, want %u", c->n_prompt_logprobs,
+            wanted);
+    end_client(w, c);
+}
+
+static struct step open_message(struct world *w, const struct message *m)
+{
+    struct step step = {0};
+    struct error err = {0};
+    enum status st = step_open(m->bytes, m->n, &w->config.limits, &step, &err);
+    REQUIRE(w, st == STATUS_OK, "%s", err.message);
+    return step;
+}
+
+// The contract of engine/step.h: a slot starts again only when no step in flight reads it.
+static void check_starts(struct world *w, const struct message *m)
+{
+    struct step step = open_message(w, m);
+    for (uint32_t i = 0; i < w->n_in_flight; i++) {
+        struct step other = open_message(w, &w->messages[(w->first + i) % MAX_MESSAGES]);
+        for (uint32_t a = 0; a < step.header->n_starts; a++)
+            for (uint32_t b = 0; b < other.header->n_seqs; b++)
+                REQUIRE(w, step.starts[a].slot != other.seqs[b].slot,
+                        "slot %u starts while a step in flight reads it", step.starts[a].slot);
+    }
+}
+
+static bool prepare(struct world *w)
+{
+    if (w->n_in_flight == w->max_in_flight)
+        return false;
+    struct message *m = &w->messages[(w->first + w->n_in_flight) % MAX_MESSAGES];
+    m->n = scheduler_prepare(w->scheduler, m->bytes);
+    if (m->n == 0)
+        return false;
+    check_starts(w, m);
+    w->n_in_flight++;
+    w->n_steps++;
+    return true;
+}
+
+static bool complete(struct world *w)
+{
+    if (w->n_in_flight == 0)
+        return false;
+    const struct message *m = &w->messages[w->first];
+    w->first = (w->first + 1) % MAX_MESSAGES;
+    w->n_in_flight--;
+    size_t n = fake_device_run(&w->device, m->bytes, m->n, w->result);
+    REQUIRE(w, n > 0, "%s", w->device.failure);
+    struct step_result result;
+    struct error err = {0};
+    enum status st = step_result_open(w->result, n, &w->config.limits, &result, &err);
+    if (st == STATUS_OK)
+        st = scheduler_complete(w->scheduler, &result, on_output, w, &err);
+    REQUIRE(w, st == STATUS_OK, "%s", err.message);
+    return true;
+}
+
+static void lose_workers(struct world *w)
+{
+    scheduler_reset(w->scheduler);
+    w->n_in_flight = 0;
+    fake_device_finish(&w->device);
+    fake_device_init(&w->device, &w->config.limits, &w->config.kv);
+}
+
+static void check(struct world *w)
+{
+    REQUIRE(w, scheduler_verify(w->scheduler), "an invariant is broken");
+}
+
+static void random_event(struct world *w)
+{
+    uint32_t what = between(w, 0, 99);
+    w->now_ns += between(w, 0, 3);
+    struct client *expired = scheduler_expired(w->scheduler, w->now_ns);
+    if (expired) {
+        REQUIRE(w, expired->config.deadline_ns <= w->now_ns, "expired too early");
+        end_client(w, expired);
+    }
+    if (what < 15 && w->n_clients < MAX_SEQUENCES) {
+        for (uint32_t n = one_in(w, 4) ? 6 : 1; n > 0 && w->n_clients < MAX_SEQUENCES; n--)
+            arrive(w);
+    } else if (what < 18 && w->n_clients > 0) {
+        struct client *c = &w->clients[between(w, 0, w->n_clients - 1)];
+        if (c->sequence)
+            end_client(w, c);
+    } else if (what == 18 && one_in(w, 4)) {
+        lose_workers(w);
+    } else if (what < 60) {
+        prepare(w);
+    } else {
+        complete(w);
+    }
+}
+
+static void run_to_the_end(struct world *w)
+{
+    uint64_t limit = w->n_steps + 20000;
+    for (;;) {
+        bool prepared = prepare(w);
+        check(w);
+        bool completed = complete(w);
+        check(w);
+        if (!prepared && !completed)
+            return;
+        REQUIRE(w, w->n_steps < limit, "no end after %" PRIu64 " steps", w->n_steps);
+    }
+}
+
+static void check_nothing_is_left(struct world *w)
+{
+    struct scheduler_counts counts;
+    scheduler_get_counts(w->scheduler, &counts);
+    for (uint32_t i = 0; i < w->n_clients; i++)
+        REQUIRE(w, w->clients[i].n_ends == 1, "uid %u ended %u times", i, w->clients[i].n_ends);
+    REQUIRE(w, counts.n_waiting == 0 && counts.n_running == 0 && counts.n_steps_in_flight == 0,
+            "%u wait, %u run", counts.n_waiting, counts.n_running);
+    for (uint32_t g = 0; g < w->config.kv.n_groups; g++)
+        REQUIRE(w, counts.n_free_pages[g] == w->config.kv.n_pages[g] - 1, "group %u lost pages", g);
+    w->n_preemptions = counts.n_preemptions;
+}
+
+static void run_world(struct world *w, uint64_t seed)
+{
+    memset(w, 0, sizeof *w);
+    w->seed = seed;
+    w->random = seed;
+    make_limits(w);
+    ASSERT_OK(scheduler_create(&w->config, &w->scheduler, NULL));
+    fake_device_init(&w->device, &w->config.limits, &w->config.kv);
+    for (int i = 0; i < MAX_MESSAGES; i++)
+        w->messages[i].bytes = mem_zeroed(step_max_bytes(&w->config.limits), 1);
+    w->result = mem_zeroed(step_result_max_bytes(&w->config.limits), 1);
+    uint32_t n_events = between(w, 20, 600);
+    for (uint32_t i = 0; i < n_events; i++) {
+        random_event(w);
+        check(w);
+    }
+    run_to_the_end(w);
+    check_nothing_is_left(w);
+    scheduler_destroy(w->scheduler);
+    fake_device_finish(&w->device);
+    for (int i = 0; i < MAX_MESSAGES; i++)
+        free(w->messages[i].bytes);
+    free(w->result);
+}
+
+static uint64_t from_environment(const char *name, uint64_t otherwise)
+{
+    const char *value = getenv(name);
+    return value ? strtoull(value, NULL, 10) : otherwise;
+}
+
+TEST(every_random_world_ends_with_the_right_tokens_and_all_pages)
+{
+    static struct world world;
+    uint64_t first = from_environment("GEMMAD_SIMULATOR_FIRST", 1);
+    uint64_t n = from_environment("GEMMAD_SIMULATOR_SEEDS", 2000);
+    uint64_t n_steps = 0;
+    uint64_t n_preemptions = 0;
+    for (uint64_t seed = first; seed < first + n; seed++) {
+        run_world(&world, seed);
+        n_steps += world.n_steps;
+        n_preemptions += world.n_preemptions;
+    }
+    printf("%" PRIu64 " worlds, %" PRIu64 " steps, %" PRIu64 " preemptions\n", n, n_steps,
+           n_preemptions);
+    ASSERT(n < 100 || n_preemptions > n / 10); // else the pools were too large to test anything
+}
+
+TEST(a_world_whose_scheduler_is_destroyed_in_the_middle_leaks_nothing)
+{
+    static struct world world;
+    for (uint64_t seed = 1; seed < 50; seed++) {
+        struct world *w = &world;
+        memset(w, 0, sizeof *w);
+        w->seed = seed;
+        w->random = seed;
+        make_limits(w);
+        ASSERT_OK(scheduler_create(&w->config, &w->scheduler, NULL));
+        void *message = mem_zeroed(step_max_bytes(&w->config.limits), 1);
+        for (int i = 0; i < 10; i++)
+            arrive(w);
+        for (int i = 0; i < 3; i++)
+            if (scheduler_prepare(w->scheduler, message) > 0 && w->clients[0].sequence)
+                end_client(w, &w->clients[0]);
+        scheduler_destroy(w->scheduler); // with leak detection under the address sanitizer
+        free(message);
+    }
+}
