@@ -14,8 +14,8 @@ struct kv_layout {
     uint32_t index[MODEL_MAX_LAYERS]; /* of that layer in the group */
 };
 
-/* Keys and values are bf16 with COMPUTE_BF16, else f32. page_tokens: a power of two, 8..256.
- * UNIMPLEMENTED: more than KV_MAX_GROUPS groups. */
+/* Keys and values are bf16 with COMPUTE_BF16, else f32. INVALID_ARGUMENT: page_tokens is
+ * no power of two in 8..256. UNIMPLEMENTED: more than KV_MAX_GROUPS groups. */
 NODISCARD enum status kv_layout_init(const struct model_config *config, uint32_t page_tokens,
                                      enum compute compute, struct kv_layout *out,
                                      struct error *err);
