@@ -1,0 +1,39 @@
+/* tests/model/goldens.h - the reference's answers in tests/data/goldens (or, by the environment
+ * variable GEMMAD_GOLDENS, another folder of fixtures): text.json and its arrays. */
+#ifndef GEMMAD_TESTS_MODEL_GOLDENS_H
+#define GEMMAD_TESTS_MODEL_GOLDENS_H
+
+#include "base/json.h"
+#include "model/safetensors.h"
+
+enum { GOLDEN_MAX_TOKENS = 512, GOLDEN_TOP = 8 };
+
+struct golden_case {
+    const char *name;
+    uint32_t prompt[GOLDEN_MAX_TOKENS];
+    uint32_t n_prompt;
+    uint32_t tokens[64]; /* greedy, f32 */
+    double margin[64];
+    uint32_t n_tokens;
+    double top_logprobs[64][GOLDEN_TOP];
+    uint32_t top_ids[64][GOLDEN_TOP];
+};
+
+struct goldens {
+    char folder[512]; /* of the fixture; checkpoint/ lies in it */
+    struct json_document *json;
+    struct safetensors *arrays;
+    struct safetensors *hidden;
+    unsigned char *bytes[2]; /* what the arrays point into */
+    uint32_t n_cases;
+    struct golden_case cases[16];
+};
+
+/* Fails the running test if a file is missing. The caller destroys it. */
+struct goldens *goldens_open(const char *folder);
+void goldens_close(struct goldens *goldens);
+/* An f32 array by name; *out_n its elements. NULL if there is none and !required. */
+const float *goldens_array(const struct safetensors *arrays, const char *name, bool required,
+                           size_t *out_n);
+
+#endif
