@@ -217,8 +217,8 @@ enum status daemon_config_read_file(struct daemon_config *config, const char *pa
     if (fd < 0)
         return error_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_INVALID_ARGUMENT,
                          "%s: %s", path, strerror(errno));
-    char *text;
-    size_t n;
+    char *text = NULL;
+    size_t n = 0;
     enum status st = read_whole(fd, path, &text, &n, err);
     close(fd);
     if (st != STATUS_OK)

@@ -126,6 +126,7 @@ static enum status check_load_ranges(const packet_load *from, struct error *err)
         {"max_positions", from->max_positions, 1, 1U << 24},
         {"vocab_size", from->vocab_size, 1, 1U << 24},
         {"max_blob_bytes", from->max_blob_bytes, 0, 64U << 20},
+        {"max_logits_rows", from->max_logits_rows, 1, 65536},
         {"n_ring_slots", from->n_ring_slots, 1, WORKER_MAX_RING_SLOTS},
         {"collective_bytes", from->collective_bytes, 64, 1U << 30},
         {"collective_timeout_ns", from->collective_timeout_ns, 1, UINT64_C(3600000000000)},
@@ -156,6 +157,7 @@ static enum status decode_load(const packet_load *from, struct worker_load *out,
     out->limits.max_positions = from->max_positions;
     out->limits.vocab_size = from->vocab_size;
     out->limits.max_blob_bytes = from->max_blob_bytes;
+    out->max_logits_rows = from->max_logits_rows;
     out->n_ring_slots = from->n_ring_slots;
     out->collective_bytes = from->collective_bytes;
     out->collective_timeout_ns = from->collective_timeout_ns;
@@ -296,6 +298,7 @@ static void encode_load(const struct worker_load *load, struct text_buffer *out)
     body.max_positions = load->limits.max_positions;
     body.vocab_size = load->limits.vocab_size;
     body.max_blob_bytes = load->limits.max_blob_bytes;
+    body.max_logits_rows = load->max_logits_rows;
     body.n_ring_slots = load->n_ring_slots;
     body.page_tokens = load->kv.page_tokens;
     body.element_bytes = load->kv.element_bytes;

@@ -59,6 +59,7 @@ static struct worker_load load_of(uint32_t rank)
         .cpus = {(int)rank + 40},
         .limits = {.max_slots = 4, .max_rows = 8, .max_positions = 64, .vocab_size = 100},
         .kv = {.page_tokens = 16, .element_bytes = 2, .n_groups = 1},
+        .max_logits_rows = 4,
         .n_ring_slots = 4,
         .collective_bytes = 4096,
         .collective_timeout_ns = NS_PER_S,

@@ -29,6 +29,7 @@ static struct worker_message full_load(void)
                    .n_pages = {1000, 300},
                    .max_blob_bytes = 65536},
         .kv = {.page_tokens = 32, .element_bytes = 2, .n_groups = 2, .n_pages = {1000, 300}},
+        .max_logits_rows = 16,
         .n_ring_slots = 4,
         .collective_bytes = 1 << 20,
         .collective_timeout_ns = 5000,
@@ -59,6 +60,7 @@ TEST(a_load_comes_back_as_it_was_sent)
     ASSERT_EQ(got.load.kv.groups[1].k_from_v, true);
     ASSERT_EQ(got.load.kv.groups[0].window, 1024);
     ASSERT_EQ(got.load.kv.n_pages[1], 300);
+    ASSERT_EQ(got.load.max_logits_rows, 16);
     ASSERT_EQ(got.load.collective_timeout_ns, 5000);
     ASSERT_EQ(got.load.log_level, LOG_WARN);
     text_buffer_finish(&packet);
