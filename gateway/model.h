@@ -1,0 +1,49 @@
+/* gateway/model.h - what the front end knows of the model that is served: enough to make tokens of
+ * a prompt, to fill in what a request leaves open, and to answer who is there.
+ *
+ * The daemon fills it when loading is done; everything it points to lives until the gateway is
+ * destroyed. Thread: read-only. */
+#ifndef GEMMAD_GATEWAY_MODEL_H
+#define GEMMAD_GATEWAY_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/text_buffer.h"
+#include "model/generation_config.h"
+#include "text/tokenizer.h"
+
+/* Renders chat_json (well-formed UTF-8) by the chat template and appends its token ids to *ids, as
+ * tokenizer_encode does; the rendered text goes to text unless that is NULL.
+ * INVALID_ARGUMENT: no such JSON, or the template refuses it. RESOURCE_EXHAUSTED: a limit. */
+typedef enum status gateway_chat_fn(const void *context, struct tokenizer_encoder *encoder,
+                                    const char *chat_json, size_t n, uint32_t **ids, size_t *n_ids,
+                                    size_t *capacity, struct text_buffer *text, struct error *err);
+
+struct gateway_model {
+    const char *name;       /* as clients see it */
+    const char *model_type; /* config.json's */
+    const struct tokenizer *tokenizer;
+    gateway_chat_fn *encode_chat; /* NULL: the checkpoint has no chat template */
+    const void *chat_context;
+    uint32_t bos_id;          /* put before a text that does not begin with it; or TOKEN_NONE */
+    const uint32_t *stop_ids; /* model_stop_tokens */
+    size_t n_stop_ids;
+    const uint32_t *soft_token_ids; /* placeholders that only media may put into a prompt */
+    size_t n_soft_token_ids;
+    struct generation_config generation;
+    uint32_t vocab_size;
+    uint32_t max_positions; /* prompt and answer together */
+    uint32_t n_layers;
+    uint32_t hidden_size;
+    /* What Control.GetServerInfo says beside it. */
+    uint32_t world_size;
+    const char *compute; /* "f32", "bf16" */
+    const char *kernels; /* the variant that rank 0 runs */
+    uint32_t max_seqs;
+    uint32_t max_step_tokens;
+    uint32_t page_tokens;
+};
+
+#endif
