@@ -1,0 +1,264 @@
+/* tests/engine/test_step.c - a message is taken only if every count, index and length is sound. */
+#include "tests/test.h"
+
+#include "base/mem.h"
+#include "engine/step_builder.h"
+
+static const struct step_limits limits = {
+    .max_slots = 4,
+    .max_rows = 16,
+    .max_positions = 100,
+    .vocab_size = 50,
+    .n_groups = 2,
+    .page_tokens = 8,
+    .n_pages = {10, 5},
+    .max_blob_bytes = 64,
+};
+
+// A message with something in every array.
+static size_t write_message(void *memory)
+{
+    struct step_builder builder;
+    ASSERT_OK(step_builder_init(&builder, &limits, NULL));
+    step_builder_begin(&builder, 7);
+    struct sampling_params sampling = {.temperature = 1, .top_p = 1, .n_logprobs = 2};
+    uint32_t stop_ids[] = {3, 49};
+    struct logit_bias biases[] = {{.token_id = 5, .bias = -1.5F}};
+    step_builder_add_start(&builder, 1, &sampling, stop_ids, 2, biases, 1);
+    step_builder_add_start(&builder, 2, &sampling, NULL, 0, biases, 1);
+    struct step_page_update update = {.group = 1, .slot = 1, .index = 12, .page = 4};
+    step_builder_add_page(&builder, &update);
+    struct step_seq prefill = {.slot = 1,
+                               .first_position = 97,
+                               .n_rows = 3,
+                               .flags = STEP_SAMPLE | STEP_PROMPT_LOGPROBS,
+                               .next_token = UINT32_MAX};
+    uint32_t *tokens = step_builder_add_seq(&builder, &prefill);
+    for (uint32_t i = 0; i < 3; i++)
+        tokens[i] = 40 + i;
+    struct step_seq decode = {
+        .slot = 3, .first_position = 9, .n_rows = 1, .flags = STEP_SAMPLE | STEP_TOKEN_FROM_SLOT};
+    *step_builder_add_seq(&builder, &decode) = 0;
+    size_t n = step_builder_write(&builder, memory);
+    step_builder_finish(&builder);
+    return n;
+}
+
+static void *new_message(size_t *out_n)
+{
+    void *memory = mem_zeroed(step_max_bytes(&limits), 1);
+    *out_n = write_message(memory);
+    return memory;
+}
+
+TEST(a_message_comes_back_as_it_was_built)
+{
+    size_t n;
+    void *message = new_message(&n);
+    struct step step;
+    struct error err = {0};
+    ASSERT_OK_ERR(step_open(message, n, &limits, &step, &err), err);
+    ASSERT_EQ(step.header->step_id, 7);
+    ASSERT_EQ(step.header->n_starts, 2);
+    ASSERT_EQ(step.starts[1].blob_offset, 16);
+    ASSERT_EQ(step.starts[0].sampling.n_logprobs, 2);
+    ASSERT_EQ(step.page_updates[0].page, 4);
+    ASSERT_EQ(step.seqs[1].slot, 3);
+    ASSERT_EQ(step.tokens[2], 42);
+    ASSERT_EQ(((const uint32_t *)step.blob)[1], 49);
+    free(message);
+}
+
+TEST(limits_without_sense_have_no_message)
+{
+    struct step_limits bad = limits;
+    bad.max_slots = STEP_MAX_SLOTS + 1;
+    ASSERT_EQ(step_max_bytes(&bad), 0);
+    ASSERT_EQ(step_result_max_bytes(&bad), 0);
+    bad = limits;
+    bad.n_groups = 5;
+    ASSERT_EQ(step_max_bytes(&bad), 0);
+    struct step_builder builder;
+    ASSERT_EQ(step_builder_init(&builder, &bad, NULL), STATUS_INVALID_ARGUMENT);
+    struct step step;
+    uint64_t header[8] = {0};
+    ASSERT_EQ(step_open(header, sizeof header, &bad, &step, NULL), STATUS_INTERNAL);
+}
+
+// Where each field stands in the message above.
+#define AT_START(i) (32 + (i) * sizeof(struct step_start))
+#define AT_UPDATE (AT_START(2))
+#define AT_SEQ(i) (AT_UPDATE + sizeof(struct step_page_update) + (i) * sizeof(struct step_seq))
+#define AT_TOKEN(i) (AT_SEQ(2) + (i)*4)
+#define AT_BLOB (AT_TOKEN(4))
+
+static const struct {
+    const char *what;
+    size_t at;
+    uint32_t value;
+} corruptions[] = {
+    {"no step id", 0, 0},
+    {"a start too many", offsetof(struct step_header, n_starts), 3},
+    {"counts beyond all limits", offsetof(struct step_header, n_starts), UINT32_MAX},
+    {"updates beyond the limits", offsetof(struct step_header, n_page_updates), UINT32_MAX},
+    {"a sequence less", offsetof(struct step_header, n_seqs), 1},
+    {"rows beyond the limits", offsetof(struct step_header, n_rows), 17},
+    {"a row less", offsetof(struct step_header, n_rows), 3},
+    {"a blob beyond the limits", offsetof(struct step_header, blob_bytes), UINT32_MAX},
+    {"a start in no slot", AT_START(0) + offsetof(struct step_start, slot), 4},
+    {"stop ids behind the blob", AT_START(0) + offsetof(struct step_start, n_stop_ids), 6},
+    {"a number of stop ids that overflows", AT_START(0) + offsetof(struct step_start, n_stop_ids),
+     0x40000000},
+    {"biases behind the blob", AT_START(1) + offsetof(struct step_start, n_biases), 0x20000001},
+    {"an odd blob offset", AT_START(1) + offsetof(struct step_start, blob_offset), 15},
+    {"a blob offset behind the blob", AT_START(1) + offsetof(struct step_start, blob_offset), 24},
+    {"a temperature that is NaN", AT_START(0) + offsetof(struct step_start, sampling), 0x7FC00000},
+    {"too many logprobs",
+     AT_START(0) + offsetof(struct step_start, sampling) +
+         offsetof(struct sampling_params, n_logprobs),
+     21},
+    {"prompt logprobs below -1",
+     AT_START(1) + offsetof(struct step_start, sampling) +
+         offsetof(struct sampling_params, n_prompt_logprobs),
+     (uint32_t)-2},
+    {"a group that is not", AT_UPDATE, 2},
+    {"a page's slot that is not", AT_UPDATE + 4, 4},
+    {"an index behind the longest sequence", AT_UPDATE + 8, 13},
+    {"a page that is not", AT_UPDATE + 12, 5},
+    {"the padding page", AT_UPDATE + 12, 0},
+    {"a sequence's slot that is not", AT_SEQ(0), 4},
+    {"a slot twice", AT_SEQ(1), 1},
+    {"positions behind the longest sequence", AT_SEQ(0) + 4, 98},
+    {"positions that overflow", AT_SEQ(0) + 4, UINT32_MAX},
+    {"a sequence without rows", AT_SEQ(1) + 8, 0},
+    {"rows that overflow", AT_SEQ(1) + 8, UINT32_MAX},
+    {"unknown flags", AT_SEQ(1) + 12, 8 | STEP_SAMPLE},
+    {"several rows from a slot", AT_SEQ(0) + 12, STEP_TOKEN_FROM_SLOT},
+    {"prompt logprobs of a decode", AT_SEQ(1) + 12, STEP_TOKEN_FROM_SLOT | STEP_PROMPT_LOGPROBS},
+    {"a next token that is not", AT_SEQ(0) + 16, 50},
+    {"a token that is not", AT_TOKEN(1), 50},
+    {"a stop id that is not", AT_BLOB + 4, 50},
+    {"a biased id that is not", AT_BLOB + 8, 50},
+    {"an infinite bias", AT_BLOB + 20, 0x7F800000},
+};
+
+TEST(every_broken_rule_is_noticed_and_named)
+{
+    for (size_t i = 0; i < sizeof corruptions / sizeof *corruptions; i++) {
+        size_t n;
+        unsigned char *message = new_message(&n);
+        ASSERT(corruptions[i].at + 4 <= n);
+        memcpy(message + corruptions[i].at, &corruptions[i].value, 4);
+        struct step step;
+        struct error err = {0};
+        enum status st = step_open(message, n, &limits, &step, &err);
+        if (st == STATUS_OK || err.message[0] == '\0')
+            test_fail(__FILE__, __LINE__, "not noticed: %s", corruptions[i].what);
+        free(message);
+    }
+}
+
+TEST(a_message_of_another_length_or_place_is_refused)
+{
+    size_t n;
+    unsigned char *message = new_message(&n);
+    struct step step;
+    for (size_t length = 0; length <= n + 8; length++)
+        if (length != n)
+            ASSERT_EQ(step_open(message, length, &limits, &step, NULL), STATUS_INTERNAL);
+    memmove(message + 4, message, n);
+    ASSERT_EQ(step_open(message + 4, n, &limits, &step, NULL), STATUS_INTERNAL);
+    free(message);
+}
+
+// In memory of exactly its size, so that the address sanitizer sees any read outside.
+TEST(random_bytes_in_a_message_lead_nowhere_else)
+{
+    uint64_t random = 11;
+    size_t n;
+    unsigned char *message = new_message(&n);
+    int n_taken = 0;
+    for (int i = 0; i < 20000; i++) {
+        unsigned char *copy = mem_zeroed(n, 1);
+        memcpy(copy, message, n);
+        for (uint64_t k = test_random_in(&random, 1, 4); k > 0; k--)
+            copy[test_random_in(&random, 0, n - 1)] = (unsigned char)test_random(&random);
+        struct step step;
+        n_taken += step_open(copy, n, &limits, &step, NULL) == STATUS_OK;
+        free(copy);
+    }
+    ASSERT(n_taken > 0 && n_taken < 20000);
+    free(message);
+}
+
+struct result_message {
+    struct step_result_header header;
+    struct step_result_seq seqs[2];
+    struct token_logprob logprobs[9];
+};
+
+// Sequence 0: a token with its best 2, and two prompt rows with their best 1; sequence 1: a token
+// with its best 1.
+static struct result_message good_result(void)
+{
+    struct result_message m = {
+        .header = {.step_id = 3, .n_seqs = 2, .n_logprobs = 9},
+        .seqs = {{.slot = 1,
+                  .flags = STEP_RESULT_TOKEN,
+                  .token = 4,
+                  .n_top = 2,
+                  .n_prompt_rows = 2,
+                  .n_prompt_top = 1},
+                 {.slot = 3,
+                  .flags = STEP_RESULT_TOKEN,
+                  .token = 49,
+                  .n_top = 1,
+                  .logprobs_offset = 7}},
+    };
+    for (uint32_t i = 0; i < 9; i++)
+        m.logprobs[i].token_id = i;
+    return m;
+}
+
+TEST(a_result_is_taken_only_if_it_is_sound)
+{
+    struct step_result result;
+    struct error err = {0};
+    struct result_message m = good_result();
+    ASSERT_OK_ERR(step_result_open(&m, sizeof m, &limits, &result, &err), err);
+    ASSERT(result.logprobs == m.logprobs);
+#define REFUSES(change)                                                                     \
+    do {                                                                                    \
+        m = good_result();                                                                  \
+        change;                                                                             \
+        ASSERT_EQ(step_result_open(&m, sizeof m, &limits, &result, &err), STATUS_INTERNAL); \
+    } while (0)
+    REFUSES(m.header.n_seqs = 3);
+    REFUSES(m.header.n_seqs = UINT32_MAX);
+    REFUSES(m.header.n_logprobs = 8);
+    REFUSES(m.header.n_logprobs = UINT32_MAX);
+    REFUSES(m.seqs[0].slot = 4);
+    REFUSES(m.seqs[0].flags = 4);
+    REFUSES(m.seqs[1].token = 50);
+    REFUSES(m.seqs[0].n_top = 21);
+    REFUSES(m.seqs[0].n_top = 3);
+    REFUSES(m.seqs[0].n_prompt_top = 21);
+    REFUSES(m.seqs[0].n_prompt_rows = 3);
+    REFUSES(m.seqs[0].n_prompt_rows = UINT32_MAX);
+    REFUSES(m.seqs[0].logprobs_offset = UINT32_MAX);
+    REFUSES(m.seqs[1].logprobs_offset = 10);
+    REFUSES(m.seqs[1].logprobs_offset = 6);
+    REFUSES(m.logprobs[8].token_id = 50);
+    m = good_result();
+    for (size_t n = 0; n < sizeof m; n++)
+        ASSERT_EQ(step_result_open(&m, n, &limits, &result, NULL), STATUS_INTERNAL);
+}
+
+TEST(entries_of_bad_logits_are_not_looked_at)
+{
+    struct step_result result;
+    struct result_message m = good_result();
+    m.seqs[1].flags = STEP_RESULT_BAD_LOGITS;
+    m.logprobs[8].token_id = UINT32_MAX;
+    ASSERT_OK(step_result_open(&m, sizeof m, &limits, &result, NULL));
+}
