@@ -1,5 +1,5 @@
-/* tests/model/goldens.h - the reference's answers in tests/data/goldens (or, by the environment
- * variable GEMMAD_GOLDENS, another folder of fixtures): text.json and its arrays. */
+/* tests/model/goldens.h - the reference's answers as a fixture's folder has them: text.json and its
+ * arrays. */
 #ifndef GEMMAD_TESTS_MODEL_GOLDENS_H
 #define GEMMAD_TESTS_MODEL_GOLDENS_H
 
