@@ -62,6 +62,18 @@ const char *tokenizer_token_bytes(const struct tokenizer *tokenizer, uint32_t id
     return tokenizer->strings + token->text_at;
 }
 
+bool tokenizer_find_added(const struct tokenizer *tokenizer, const char *text, size_t n,
+                          size_t from, size_t *out_start, size_t *out_length, uint32_t *out_id)
+{
+    struct added_token_match match;
+    if (!added_tokens_find(&tokenizer->added, text, from, n, &match))
+        return false;
+    *out_start = match.start;
+    *out_length = match.length;
+    *out_id = match.id;
+    return true;
+}
+
 void tokenizer_destroy(struct tokenizer *tokenizer)
 {
     if (!tokenizer)

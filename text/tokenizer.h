@@ -36,6 +36,10 @@ bool tokenizer_is_special(const struct tokenizer *tokenizer, uint32_t id);
 const char *tokenizer_token_bytes(const struct tokenizer *tokenizer, uint32_t id, size_t *out_n,
                                   bool *out_is_byte);
 
+/* The first added token in text[from..n): leftmost, the longest there. False: there is none. */
+bool tokenizer_find_added(const struct tokenizer *tokenizer, const char *text, size_t n,
+                          size_t from, size_t *out_start, size_t *out_length, uint32_t *out_id);
+
 struct tokenizer_encoder *tokenizer_encoder_create(const struct tokenizer *tokenizer);
 void tokenizer_encoder_destroy(struct tokenizer_encoder *encoder);
 
