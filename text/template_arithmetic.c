@@ -100,6 +100,34 @@ static struct value repeat(struct budget *budget, struct cord *text, int64_t tim
     return value_string(result);
 }
 
+static struct value repeat_list(struct budget *budget, const struct list *list, int64_t times)
+{
+    size_t n;
+    if (__builtin_mul_overflow(list->n, times > 0 ? (size_t)times : 0, &n))
+        budget_fail(budget, STATUS_RESOURCE_EXHAUSTED, "a list gets too long");
+    struct list *repeated = list_new(budget, list->kind, n);
+    budget_charge(budget, n);
+    for (size_t i = 0; i < n; i++)
+        list_append(budget, repeated, list->items[i % list->n]);
+    return value_list(repeated);
+}
+
+// Of a string or a list; false: of neither.
+static bool multiply(struct budget *budget, struct value series, struct value times,
+                     struct value *out)
+{
+    if (times.type != VALUE_INTEGER && times.type != VALUE_BOOL)
+        return false;
+    int64_t n = value_as_integer(budget, times, "a factor");
+    if (series.type == VALUE_STRING)
+        *out = repeat(budget, series.text, n);
+    else if (series.type == VALUE_LIST && series.list->kind <= LIST_TUPLE)
+        *out = repeat_list(budget, series.list, n);
+    else
+        return false;
+    return true;
+}
+
 static struct value add_lists(struct budget *budget, const struct list *a, const struct list *b)
 {
     struct list *sum = list_new(budget, a->kind, a->n + b->n);
@@ -128,10 +156,10 @@ struct value value_arithmetic(struct budget *budget, enum operation operation, s
     if (operation == OPERATION_ADD && a.type == VALUE_LIST && b.type == VALUE_LIST &&
         a.list->kind == b.list->kind && a.list->kind <= LIST_TUPLE)
         return add_lists(budget, a.list, b.list);
-    if (operation == OPERATION_MULTIPLY && a.type == VALUE_STRING && b.type == VALUE_INTEGER)
-        return repeat(budget, a.text, b.integer);
-    if (operation == OPERATION_MULTIPLY && a.type == VALUE_INTEGER && b.type == VALUE_STRING)
-        return repeat(budget, b.text, a.integer);
+    struct value product;
+    if (operation == OPERATION_MULTIPLY &&
+        (multiply(budget, a, b, &product) || multiply(budget, b, a, &product)))
+        return product;
     if (a.type == VALUE_UNDEFINED || b.type == VALUE_UNDEFINED)
         budget_fail(budget, STATUS_INVALID_ARGUMENT, "'%.80s' is undefined",
                     a.type == VALUE_UNDEFINED ? a.missing : b.missing);
@@ -151,6 +179,7 @@ static struct value make_range(struct budget *budget, const struct arguments *ar
     bool up = bounds[2] > 0;
     struct range *range = budget_take(budget, 1, sizeof *range);
     range->start = bounds[0];
+    range->stop = bounds[1];
     range->step = bounds[2];
     if (up ? bounds[0] < bounds[1] : bounds[0] > bounds[1]) {
         uint64_t distance = up ? (uint64_t)bounds[1] - (uint64_t)bounds[0]

@@ -301,6 +301,9 @@ static struct value filter_indent(struct budget *budget, struct value subject,
                                   const struct arguments *arguments)
 {
     const struct value *width = argument_get(arguments, 0, "width");
+    if (subject.type != VALUE_STRING)
+        budget_fail(budget, STATUS_INVALID_ARGUMENT, "indent takes a string, not '%s'",
+                    value_type_name(subject));
     bool first = json_flag(arguments, 1, "first");
     bool blank = json_flag(arguments, 2, "blank");
     struct cord *margin;
@@ -315,7 +318,7 @@ static struct value filter_indent(struct budget *budget, struct value subject,
         memset(blanks, ' ', (size_t)n);
         margin = cord_of(budget, blanks, (size_t)n, false);
     }
-    const struct cord *flat = cord_flatten(budget, subject_text(budget, subject));
+    const struct cord *flat = cord_flatten(budget, subject.text);
     struct cord *text = first ? margin : cord_text(budget, "");
     for (size_t at = 0; at <= flat->length;) {
         const char *newline = memchr(flat->bytes + at, '\n', flat->length - at);

@@ -215,7 +215,8 @@ struct value value_slice(struct budget *budget, struct value object, struct valu
     if (object.type == VALUE_UNDEFINED)
         fail_undefined(budget, object);
     if (!is_indexed(object))
-        return value_undefined("a slice");
+        budget_fail(budget, STATUS_INVALID_ARGUMENT, "'%s' object has no slices",
+                    value_type_name(object));
     value_length(budget, object, &length);
     int64_t stride = step.type == VALUE_NONE ? 1 : value_as_integer(budget, step, "a slice step");
     if (stride == 0)
@@ -226,6 +227,15 @@ struct value value_slice(struct budget *budget, struct value object, struct valu
         stride = 1; // may be anything, and is multiplied below
     if (object.type == VALUE_STRING)
         return n ? slice_string(budget, object.text, first, n, stride) : value_text(budget, "");
+    if (object.type == VALUE_RANGE) {
+        struct range *range = budget_take(budget, 1, sizeof *range);
+        int64_t unit = object.range->step;
+        *range = (struct range){.start = object.range->start + first * unit,
+                                .stop = object.range->start + (first + (int64_t)n * stride) * unit,
+                                .step = unit * stride,
+                                .n = n};
+        return (struct value){.type = VALUE_RANGE, .range = range};
+    }
     bool is_tuple = object.type == VALUE_LIST && object.list->kind == LIST_TUPLE;
     struct list *list = list_new(budget, is_tuple ? LIST_TUPLE : LIST_PLAIN, n);
     const struct list *items = value_items(budget, object);

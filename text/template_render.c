@@ -152,6 +152,7 @@ static void run_for(struct render *r, const struct statement *statement)
     struct scope *outer = r->scope;
     struct loop *loop = begin_loop(r, statement);
     struct scope *body = NULL;
+    bool completed = false; // else runs unless a body reached its end, as Jinja has it
     for (size_t i = 0; i < loop->n; i++) {
         budget_charge(&r->budget, 1);
         loop->index0 = i;
@@ -161,12 +162,14 @@ static void run_for(struct render *r, const struct statement *statement)
         r->scope = body;
         bind(r, SYMBOL_LOOP, (struct value){.type = VALUE_LOOP, .loop = loop});
         assign(r, statement->target, loop_item(loop, i));
-        if (run_list(r, &statement->body) == FLOW_BREAK)
+        enum flow flow = run_list(r, &statement->body);
+        completed = completed || flow == FLOW_ON;
+        if (flow == FLOW_BREAK)
             break;
     }
     r->scope = outer;
-    if (loop->n == 0)
-        return (void)run_list(r, &statement->otherwise);
+    if (!completed)
+        run_list(r, &statement->otherwise);
 }
 
 // Runs a body with its output kept, in a scope of its own.

@@ -40,6 +40,12 @@ static struct value item_attribute(struct budget *budget, struct value item, str
     return item;
 }
 
+// Jinja's map, select and reject give nothing for whatever is false.
+static const struct list *items_if_true(struct budget *budget, struct value subject)
+{
+    return value_truth(subject) ? value_items(budget, subject) : list_new(budget, LIST_PLAIN, 0);
+}
+
 static struct value filter_dictsort(struct budget *budget, struct value subject,
                                     const struct arguments *arguments)
 {
@@ -67,6 +73,28 @@ static struct value filter_dictsort(struct budget *budget, struct value subject,
     return value_list(sorted);
 }
 
+// The attributes of "a,b", one behind the other, which sort by each in turn.
+static struct value sort_key(struct budget *budget, struct value item, struct value attributes,
+                             bool case_sensitive)
+{
+    struct list *keys = list_new(budget, LIST_PLAIN, 1);
+    if (attributes.type != VALUE_STRING) {
+        struct value key = item_attribute(budget, item, attributes);
+        list_append(budget, keys, folded(budget, key, case_sensitive));
+        return value_list(keys);
+    }
+    const struct cord *flat = cord_flatten(budget, attributes.text);
+    for (size_t at = 0; at <= flat->length;) {
+        const char *comma = memchr(flat->bytes + at, ',', flat->length - at);
+        size_t end = comma ? (size_t)(comma - flat->bytes) : flat->length;
+        struct value path = value_string(cord_slice(budget, flat, at, end - at));
+        struct value key = item_attribute(budget, item, path);
+        list_append(budget, keys, folded(budget, key, case_sensitive));
+        at = end + 1;
+    }
+    return value_list(keys);
+}
+
 static struct value filter_sort(struct budget *budget, struct value subject,
                                 const struct arguments *arguments)
 {
@@ -75,10 +103,11 @@ static struct value filter_sort(struct budget *budget, struct value subject,
     bool case_sensitive = flag(arguments, 1, "case_sensitive");
     struct dict_entry *entries = budget_take(budget, items->n, sizeof *entries);
     for (size_t i = 0; i < items->n; i++) {
-        struct value key = items->items[i];
-        if (attribute && attribute->type != VALUE_NONE)
-            key = item_attribute(budget, key, *attribute);
-        entries[i] = (struct dict_entry){folded(budget, key, case_sensitive), items->items[i]};
+        struct value item = items->items[i];
+        entries[i].key = attribute && attribute->type != VALUE_NONE
+                             ? sort_key(budget, item, *attribute, case_sensitive)
+                             : folded(budget, item, case_sensitive);
+        entries[i].value = item;
     }
     entries_sort(budget, entries, items->n, flag(arguments, 0, "reverse"));
     struct list *sorted = list_new(budget, LIST_PLAIN, items->n);
@@ -247,7 +276,7 @@ static struct value filter_map(struct budget *budget, struct value subject,
     struct arguments rest;
     const struct template_filter *filter = attribute ? NULL
                                                      : inner_filter(budget, arguments, &rest);
-    const struct list *items = value_items(budget, subject);
+    const struct list *items = items_if_true(budget, subject);
     struct list *mapped = list_new(budget, LIST_GENERATOR, items->n);
     for (size_t i = 0; i < items->n; i++) {
         budget_charge(budget, 1);
@@ -278,7 +307,7 @@ static struct value choose(struct budget *budget, struct value subject,
             budget_fail(budget, STATUS_INVALID_ARGUMENT, "test '%.60s' takes %u argument(s)", name,
                         test->n_arguments);
     }
-    const struct list *items = value_items(budget, subject);
+    const struct list *items = items_if_true(budget, subject);
     struct list *chosen = list_new(budget, LIST_GENERATOR, 0);
     for (size_t i = 0; i < items->n; i++) {
         budget_charge(budget, 1);

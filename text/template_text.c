@@ -201,11 +201,11 @@ static struct cord *dict_repr(struct budget *budget, const struct dict *dict)
 static struct cord *range_repr(struct budget *budget, const struct range *range)
 {
     char text[100];
-    int64_t stop = range->start + (int64_t)range->n * range->step;
     int n = range->step == 1
-                ? snprintf(text, sizeof text, "range(%" PRId64 ", %" PRId64 ")", range->start, stop)
+                ? snprintf(text, sizeof text, "range(%" PRId64 ", %" PRId64 ")", range->start,
+                           range->stop)
                 : snprintf(text, sizeof text, "range(%" PRId64 ", %" PRId64 ", %" PRId64 ")",
-                           range->start, stop, range->step);
+                           range->start, range->stop, range->step);
     return cord_copy(budget, text, (size_t)n, false);
 }
 

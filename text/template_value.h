@@ -71,7 +71,7 @@ struct dict {
 };
 
 struct range {
-    int64_t start, step;
+    int64_t start, stop, step; /* stop only for its printed form */
     size_t n;
 };
 
