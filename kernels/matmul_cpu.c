@@ -20,6 +20,7 @@
 
 enum {
     K_RUN = 256,   // inputs per run; even
+    AHEAD = 4096,  // bytes from what is read to what is fetched: memory is that far away
     MAX_ROWS = 96, // rows of a block
     MAX_GROUP = 4, // panels of a unit
     N_LEVELS = 4,  // of the tree of leaves: log2(N_LEAVES) + 1
@@ -65,6 +66,18 @@ struct unit {
     uint32_t row, n_rows;
     uint32_t panel, n_panels;
 };
+
+// n k of one panel; sums begin at zero or go on; what lies ahead in memory is fetched or not.
+struct panel_run {
+    const void *data;
+    uint32_t n;
+    bool begins, fetches;
+};
+
+static uint32_t n_parts(uint32_t n, uint32_t part)
+{
+    return (n + part - 1) / part;
+}
 
 static bool uses_dot(const struct packed_matrix *w)
 {
@@ -119,87 +132,100 @@ ALWAYS_INLINE void multiply_add_pair(vf *sums, const void *run, uint32_t lane,
 }
 #endif
 
-ALWAYS_INLINE void tile_run(vf *sums, const void *run, enum dtype dtype, uint32_t lane,
-                            const union run_row *rows, uint32_t n, const int n_rows,
-                            const int n_vectors)
+// It may reach past the matrix, which no fetch minds.
+ALWAYS_INLINE void fetch_ahead(const void *run, enum dtype dtype, uint32_t k)
 {
+    const char *two_rows = (const char *)run + (size_t)k * PACK_ROWS * dtype_bytes(dtype) + AHEAD;
+    UNROLLED for (size_t line = 0; line < 2 * PACK_ROWS * dtype_bytes(dtype); line += 64)
+        _mm_prefetch(two_rows + line, _MM_HINT_T0);
+}
+
+ALWAYS_INLINE void tile_run(vf *sums, const struct panel_run *run, enum dtype dtype, uint32_t lane,
+                            const union run_row *rows, const int n_rows, const int n_vectors)
+{
+    bool fetches = run->fetches && lane == 0;
     uint32_t k = 0;
 #if DOT_BF16
     if (dtype == DTYPE_BF16) { // an odd last one has a zero behind it, here and in the panel
-        for (; k < n; k += 2)
-            multiply_add_pair(sums, run, lane, rows, k, n_rows, n_vectors);
+        for (; k < run->n; k += 2) {
+            if (fetches)
+                fetch_ahead(run->data, dtype, k);
+            multiply_add_pair(sums, run->data, lane, rows, k, n_rows, n_vectors);
+        }
         return;
     }
 #endif
-    for (; k + 2 <= n; k += 2) {
-        multiply_add(sums, run, dtype, lane, rows, k, false, n_rows, n_vectors);
-        multiply_add(sums, run, dtype, lane, rows, k + 1, true, n_rows, n_vectors);
+    for (; k + 2 <= run->n; k += 2) {
+        if (fetches)
+            fetch_ahead(run->data, dtype, k);
+        multiply_add(sums, run->data, dtype, lane, rows, k, false, n_rows, n_vectors);
+        multiply_add(sums, run->data, dtype, lane, rows, k + 1, true, n_rows, n_vectors);
     }
-    if (k < n)
-        multiply_add(sums, run, dtype, lane, rows, k, false, n_rows, n_vectors);
+    if (k < run->n)
+        multiply_add(sums, run->data, dtype, lane, rows, k, false, n_rows, n_vectors);
 }
 
-// n k of a panel's run for n_rows rows and n_vectors vectors of outputs from lane on; sums
-// [n_rows][PACK_ROWS] begin at zero or go on.
-ALWAYS_INLINE void tile(float (*sums)[PACK_ROWS], bool begins, const void *run, enum dtype dtype,
-                        uint32_t lane, const union run_row *rows, uint32_t n, const int n_rows,
+// A panel's run for n_rows rows and n_vectors vectors of outputs from lane on, sums in registers.
+ALWAYS_INLINE void tile(float (*sums)[PACK_ROWS], const struct panel_run *run, enum dtype dtype,
+                        uint32_t lane, const union run_row *rows, const int n_rows,
                         const int n_vectors)
 {
     vf registers[TILE_ROWS * PANEL_VECTORS];
     UNROLLED for (int r = 0; r < n_rows; r++) UNROLLED for (int v = 0; v < n_vectors; v++)
-        registers[r * n_vectors + v] = begins ? vf_zero()
-                                              : vf_load(&sums[r][lane + (uint32_t)v * VF_LANES]);
-    tile_run(registers, run, dtype, lane, rows, n, n_rows, n_vectors);
+        registers[r * n_vectors + v] =
+            run->begins ? vf_zero() : vf_load(&sums[r][lane + (uint32_t)v * VF_LANES]);
+    tile_run(registers, run, dtype, lane, rows, n_rows, n_vectors);
     UNROLLED for (int r = 0; r < n_rows; r++) UNROLLED for (int v = 0; v < n_vectors; v++)
         vf_store(&sums[r][lane + (uint32_t)v * VF_LANES], registers[r * n_vectors + v]);
 }
 
-ALWAYS_INLINE void tile_of(float (*sums)[PACK_ROWS], bool begins, const void *run, enum dtype dtype,
-                           const union run_row *rows, uint32_t n, const int n_rows,
-                           const int n_vectors)
+ALWAYS_INLINE void tile_of(float (*sums)[PACK_ROWS], const struct panel_run *run, enum dtype dtype,
+                           const union run_row *rows, const int n_rows, const int n_vectors)
 {
     for (uint32_t lane = 0; lane < PACK_ROWS; lane += (uint32_t)n_vectors * VF_LANES)
-        tile(sums, begins, run, dtype, lane, rows, n, n_rows, n_vectors);
+        tile(sums, run, dtype, lane, rows, n_rows, n_vectors);
 }
 
 // Up to TILE_ROWS rows over one panel's run, with the code for just that many.
-ALWAYS_INLINE void tile_rows(float (*sums)[PACK_ROWS], bool begins, const void *run,
-                             enum dtype dtype, const union run_row *rows, uint32_t n,
-                             uint32_t n_rows)
+ALWAYS_INLINE void tile_rows(float (*sums)[PACK_ROWS], const struct panel_run *run,
+                             enum dtype dtype, const union run_row *rows, uint32_t n_rows)
 {
     switch (n_rows) {
     case 1:
-        tile_of(sums, begins, run, dtype, rows, n, 1, PANEL_VECTORS);
+        tile_of(sums, run, dtype, rows, 1, PANEL_VECTORS);
         break;
     case 2:
-        tile_of(sums, begins, run, dtype, rows, n, 2, TILE_VECTORS);
+        tile_of(sums, run, dtype, rows, 2, TILE_VECTORS);
         break;
     case 3:
-        tile_of(sums, begins, run, dtype, rows, n, 3, TILE_VECTORS);
+        tile_of(sums, run, dtype, rows, 3, TILE_VECTORS);
         break;
     case 4:
-        tile_of(sums, begins, run, dtype, rows, n, 4, TILE_VECTORS);
+        tile_of(sums, run, dtype, rows, 4, TILE_VECTORS);
         break;
     case 5:
-        tile_of(sums, begins, run, dtype, rows, n, 5, TILE_VECTORS);
+        tile_of(sums, run, dtype, rows, 5, TILE_VECTORS);
         break;
     default:
-        tile_of(sums, begins, run, dtype, rows, n, TILE_ROWS, TILE_VECTORS);
+        tile_of(sums, run, dtype, rows, TILE_ROWS, TILE_VECTORS);
     }
 }
 
-// All rows of a block over one panel's run.
-static void panel_run(float (*sums)[PACK_ROWS], bool begins, const void *run, enum dtype dtype,
-                      const union run_row *rows, uint32_t n, uint32_t n_rows)
+// All rows of a block over one panel's run; the first tile brings it into L1.
+static void multiply_run(float (*sums)[PACK_ROWS], struct panel_run run, enum dtype dtype,
+                         const union run_row *rows, uint32_t n_rows)
 {
-    for (uint32_t r = 0; r < n_rows; r += TILE_ROWS) {
-        uint32_t some = n_rows - r < TILE_ROWS ? n_rows - r : TILE_ROWS;
+    uint32_t n_tiles = n_parts(n_rows, TILE_ROWS);
+    uint32_t tile_n = n_parts(n_rows, n_tiles); // 8 rows are 4 and 4, not 6 and 2
+    for (uint32_t r = 0; r < n_rows; r += tile_n) {
+        uint32_t some = n_rows - r < tile_n ? n_rows - r : tile_n;
+        run.fetches = r == 0;
         if (dtype == DTYPE_BF16)
-            tile_rows(sums + r, begins, run, DTYPE_BF16, rows + r, n, some);
+            tile_rows(sums + r, &run, DTYPE_BF16, rows + r, some);
         else if (dtype == DTYPE_F16)
-            tile_rows(sums + r, begins, run, DTYPE_F16, rows + r, n, some);
+            tile_rows(sums + r, &run, DTYPE_F16, rows + r, some);
         else
-            tile_rows(sums + r, begins, run, DTYPE_F32, rows + r, n, some);
+            tile_rows(sums + r, &run, DTYPE_F32, rows + r, some);
     }
 }
 
@@ -229,11 +255,15 @@ static void leaf_sums(const struct matmul_task *task, const struct unit *unit, u
         uint32_t n = end - k < K_RUN ? end - k : K_RUN;
         copy_rows(task, unit, k, n, rows);
         size_t offset = (begin_place + (k - begin)) * PACK_ROWS * dtype_bytes(w->dtype);
-        for (uint32_t p = 0; p < unit->n_panels; p++)
-            panel_run(sums[p], k == begin,
-                      (const unsigned char *)w->data + (unit->panel + p) * task->panel_bytes +
-                          offset,
-                      w->dtype, rows, n, unit->n_rows);
+        for (uint32_t p = 0; p < unit->n_panels; p++) {
+            struct panel_run run = {
+                .data = (const unsigned char *)w->data + (unit->panel + p) * task->panel_bytes +
+                        offset,
+                .n = n,
+                .begins = k == begin,
+            };
+            multiply_run(sums[p], run, w->dtype, rows, unit->n_rows);
+        }
     }
     if (begin == end)
         memset(sums, 0, unit->n_panels * sizeof sums[0]);
@@ -280,11 +310,6 @@ static void run_unit(const struct matmul_task *task, const struct unit *unit,
         level++;
     }
     write_sums(task, unit, scratch->sums[0]);
-}
-
-static uint32_t n_parts(uint32_t n, uint32_t part)
-{
-    return (n + part - 1) / part;
 }
 
 static void run_units(void *context, uint32_t thread, uint32_t n_threads)
