@@ -4,17 +4,13 @@
  * loader is iterative and bounds nesting, and the file's size is bounded here. */
 #include "daemon/config.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <yaml.h>
 
 #include "base/mem.h"
 #include "daemon/options.h"
+#include "daemon/whole_file.h"
 
 struct reader {
     yaml_document_t document;
@@ -183,47 +179,14 @@ enum status daemon_config_read_yaml(struct daemon_config *config, const char *te
     return st;
 }
 
-static enum status read_whole(int fd, const char *path, char **out, size_t *out_n,
-                              struct error *err)
-{
-    char *text = mem_zeroed(1, CONFIG_MAX_FILE_BYTES + 1);
-    size_t n = 0;
-    for (;;) {
-        ssize_t got = read(fd, text + n, CONFIG_MAX_FILE_BYTES + 1 - n);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got > 0 && n + (size_t)got <= CONFIG_MAX_FILE_BYTES) {
-            n += (size_t)got;
-            continue;
-        }
-        if (got == 0)
-            break;
-        int cause = errno;
-        free(text);
-        if (got > 0)
-            return error_set(err, STATUS_INVALID_ARGUMENT, "%s: larger than %u bytes", path,
-                             CONFIG_MAX_FILE_BYTES);
-        return error_set(err, STATUS_INVALID_ARGUMENT, "%s: %s", path, strerror(cause));
-    }
-    *out = text;
-    *out_n = n;
-    return STATUS_OK;
-}
-
 enum status daemon_config_read_file(struct daemon_config *config, const char *path,
                                     struct error *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_INVALID_ARGUMENT,
-                         "%s: %s", path, strerror(errno));
-    char *text = NULL;
-    size_t n = 0;
-    enum status st = read_whole(fd, path, &text, &n, err);
-    close(fd);
-    if (st != STATUS_OK)
-        return st;
-    st = daemon_config_read_yaml(config, text, n, path, err);
+    char *text;
+    size_t n;
+    enum status st = whole_file_read(path, CONFIG_MAX_FILE_BYTES, &text, &n, err);
+    if (st == STATUS_OK)
+        st = daemon_config_read_yaml(config, text, n, path, err);
     free(text);
     return st;
 }

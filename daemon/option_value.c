@@ -2,8 +2,6 @@
  * stored has been checked; what is refused is quoted, with what was expected. */
 #include "daemon/options.h"
 
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -403,6 +403,13 @@ uint64_t supervisor_deadline_ns(const struct supervisor *s)
     return deadline;
 }
 
+void supervisor_distrust(struct supervisor *s, const struct error *cause, uint64_t now_ns)
+{
+    struct error own = *cause;
+    if (s->state == GROUP_UP)
+        group_fails(s, 0, &own, false, now_ns);
+}
+
 static void send_to_all(struct supervisor *s, enum worker_message_type type)
 {
     struct worker_message *message = mem_zeroed(1, sizeof *message);

@@ -55,6 +55,10 @@ int supervisor_fd(const struct supervisor *supervisor);
 uint64_t supervisor_deadline_ns(const struct supervisor *supervisor);
 void supervisor_handle(struct supervisor *supervisor, uint64_t now_ns);
 
+/* The group that is up is of no use (its results make no sense): ends it as if a worker had died.
+ */
+void supervisor_distrust(struct supervisor *supervisor, const struct error *cause, uint64_t now_ns);
+
 /* No more restarts; workers finish the steps they have and leave. Over when n_alive is 0. */
 void supervisor_drain(struct supervisor *supervisor);
 uint32_t supervisor_n_alive(const struct supervisor *supervisor);

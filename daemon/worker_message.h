@@ -45,9 +45,9 @@ struct worker_load {
     int cpus[WORKER_MAX_THREADS]; /* [n_threads] OS cpu numbers, if pinned */
     struct step_limits limits;    /* n_groups, page_tokens, n_pages are those of kv */
     struct kv_params kv;
-    uint32_t max_logits_rows;  /* of one piece of logits */
-    uint32_t n_ring_slots;   /* of the step ring and the result ring */
-    size_t collective_bytes; /* tp_comm_config.max_message_bytes */
+    uint32_t max_logits_rows; /* of one piece of logits */
+    uint32_t n_ring_slots;    /* of the step ring and the result ring */
+    size_t collective_bytes;  /* tp_comm_config.max_message_bytes */
     uint64_t collective_timeout_ns;
     enum log_level log_level;
 };
