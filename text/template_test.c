@@ -26,8 +26,8 @@ TEST_OF_TYPE(is_float, subject.type == VALUE_FLOAT)
 TEST_OF_TYPE(is_number, value_is_number(subject))
 TEST_OF_TYPE(is_string, subject.type == VALUE_STRING)
 TEST_OF_TYPE(is_mapping, subject.type == VALUE_DICT)
-TEST_OF_TYPE(is_callable, subject.type == VALUE_MACRO || subject.type == VALUE_METHOD ||
-                              subject.type == VALUE_FUNCTION)
+TEST_OF_TYPE(is_callable, subject.type == VALUE_UNDEFINED || subject.type == VALUE_MACRO ||
+                              subject.type == VALUE_METHOD || subject.type == VALUE_FUNCTION)
 
 // What has a length and items by index or key; an undefined value claims both.
 TEST_OF_TYPE(is_sequence, subject.type == VALUE_STRING || subject.type == VALUE_DICT ||
