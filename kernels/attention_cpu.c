@@ -22,7 +22,8 @@ enum {
     SPLIT = ATTENTION_SPLIT_KEYS,
     MAX_QUERIES = 16,
     MAX_V_DIM = 1024,
-    TILE_KEYS = 4, // scores: times queries; what vf_sum_4 adds at once
+    AHEAD_KEYS = 8, // from the key that is read to the one that is fetched
+    TILE_KEYS = 4,  // scores: times queries; what vf_sum_4 adds at once
 #ifdef __AVX512F__
     TILE_QUERIES = 4,
     TILE_VECTORS = 4, // values: of 16 dimensions, times queries
@@ -76,6 +77,7 @@ struct piece {
     enum dtype dtype;
     uint32_t dim;
     uint32_t begin, end;
+    const struct piece *meanwhile; // another one to be brought nearer while this is scored, or NULL
 };
 
 static struct piece piece_at(const struct attention_task *task, const struct unit *unit,
@@ -94,6 +96,17 @@ static struct piece piece_at(const struct attention_task *task, const struct uni
         .begin = begin,
         .end = end < page_end ? end : page_end,
     };
+}
+
+// (Inlined, or gcc takes it for a function without effects.)
+// Brings n rows of a piece from a row on nearer. Past its end the rows are others', which is no
+// harm.
+ALWAYS_INLINE void fetch_rows(const struct piece *piece, uint32_t row, uint32_t n)
+{
+    size_t row_bytes = piece->dim * dtype_bytes(piece->dtype);
+    const char *begin = (const char *)piece->data + row * row_bytes;
+    for (const char *line = begin; line < begin + n * row_bytes; line += 64)
+        _mm_prefetch(line, _MM_HINT_T1);
 }
 
 ALWAYS_INLINE void score_step(vf *sums, const float *const *q, const size_t *keys, const void *data,
@@ -140,8 +153,13 @@ ALWAYS_INLINE void score_piece_of(float *const *scores, const float *const *q,
                                   const struct piece *piece, enum dtype dtype, bool add,
                                   const int n_queries)
 {
-    for (uint32_t key = 0; key < piece->end - piece->begin; key += TILE_KEYS)
+    for (uint32_t key = 0; key < piece->end - piece->begin; key += TILE_KEYS) {
+        if (piece->meanwhile) {
+            fetch_rows(piece, key + AHEAD_KEYS, TILE_KEYS);
+            fetch_rows(piece->meanwhile, key, TILE_KEYS);
+        }
         score_tile(scores, q, piece, dtype, key, add, n_queries);
+    }
 }
 
 // The piece's scores for some queries, whose q begins at an offset of the head.
@@ -168,11 +186,12 @@ static void score_piece(struct attention_scratch *scratch, uint32_t first, uint3
 }
 
 static void score_all(struct attention_scratch *scratch, const struct unit *unit, uint32_t q_offset,
-                      uint32_t split, const struct piece *piece, bool add)
+                      uint32_t split, struct piece *piece, bool add)
 {
     for (uint32_t a = 0; a < unit->n_queries; a += TILE_QUERIES) {
         uint32_t n = unit->n_queries - a < TILE_QUERIES ? unit->n_queries - a : TILE_QUERIES;
         score_piece(scratch, a, n, q_offset, split, piece, add);
+        piece->meanwhile = NULL; // the first queries have done it for all
     }
 }
 
@@ -184,9 +203,10 @@ static void score_split(const struct attention_task *task, const struct unit *un
     const struct kv_view *view = task->view;
     while (begin < end) {
         struct piece k = piece_at(task, unit, begin, end, view->k_offset, view->k_dim);
+        struct piece v = piece_at(task, unit, begin, end, view->v_offset, view->v_dim);
+        k.meanwhile = &v;
         score_all(scratch, unit, 0, split, &k, false);
         if (view->k_from_v) {
-            struct piece v = piece_at(task, unit, begin, end, view->v_offset, view->v_dim);
             score_all(scratch, unit, view->k_dim, split, &v, true);
         }
         begin = k.end;
@@ -319,11 +339,13 @@ static void add_values(const struct attention_task *task, const struct unit *uni
     while (begin < end) {
         struct piece v = piece_at(task, unit, begin, end, view->v_offset, view->v_dim);
         uint32_t a = 0;
-        for (; a + TILE_QUERIES <= unit->n_queries; a += TILE_QUERIES)
+        for (; a + TILE_QUERIES <= unit->n_queries; a += TILE_QUERIES) {
             add_piece_together(scratch, a, split, &v);
-        for (; a < unit->n_queries; a++)
+        }
+        for (; a < unit->n_queries; a++) {
             add_piece(scratch, a, 1, split, &v, larger(v.begin, scratch->queries[a].low),
                       smaller(v.end, scratch->queries[a].high));
+        }
         begin = v.end;
     }
 }
