@@ -10,24 +10,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/text_buffer.h"
 #include "model/generation_config.h"
+#include "text/template.h"
 #include "text/tokenizer.h"
-
-/* Renders chat_json (well-formed UTF-8) by the chat template and appends its token ids to *ids, as
- * tokenizer_encode does; the rendered text goes to text unless that is NULL.
- * INVALID_ARGUMENT: no such JSON, or the template refuses it. RESOURCE_EXHAUSTED: a limit. */
-typedef enum status gateway_chat_fn(const void *context, struct tokenizer_encoder *encoder,
-                                    const char *chat_json, size_t n, uint32_t **ids, size_t *n_ids,
-                                    size_t *capacity, struct text_buffer *text, struct error *err);
 
 struct gateway_model {
     const char *name;       /* as clients see it */
     const char *model_type; /* config.json's */
     const struct tokenizer *tokenizer;
-    gateway_chat_fn *encode_chat; /* NULL: the checkpoint has no chat template */
-    const void *chat_context;
+    const struct template *chat_template; /* NULL: the checkpoint has none */
+    bool special_tokens_in_content;       /* those that clients write in messages are parsed */
     uint32_t bos_id;          /* put before a text that does not begin with it; or TOKEN_NONE */
+    const char *bos_text;     /* for the template; NULL: "<bos>" */
     const uint32_t *stop_ids; /* model_stop_tokens */
     size_t n_stop_ids;
     const uint32_t *soft_token_ids; /* placeholders that only media may put into a prompt */

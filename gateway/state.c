@@ -1,0 +1,162 @@
+/* gateway/state.c - one list of watchers for every kind of change: changes are rare, and a woken
+ * call looks for itself whether it has something to say. */
+#include "gateway/state.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+struct gateway_watcher {
+    struct rpc_call *call;
+    struct gateway_watcher *prev, *next;
+};
+
+void gateway_state_init(struct gateway_state *state)
+{
+    *state = (struct gateway_state){.serving = true, .started_ns = clock_now_ns()};
+    pthread_mutex_init(&state->lock, NULL);
+}
+
+void gateway_state_finish(struct gateway_state *state)
+{
+    CHECK(!state->watchers);
+    pthread_mutex_destroy(&state->lock);
+}
+
+// Under the lock; waking a call only posts to its queue.
+static void wake_watchers(struct gateway_state *state)
+{
+    for (struct gateway_watcher *watcher = state->watchers; watcher; watcher = watcher->next)
+        rpc_call_wake(watcher->call);
+}
+
+void gateway_state_set_model(struct gateway_state *state, const struct gateway_model *model,
+                             struct engine *engine)
+{
+    pthread_mutex_lock(&state->lock);
+    CHECK(!atomic_load(&state->loaded));
+    state->model = *model;
+    state->engine = engine;
+    atomic_store(&state->loaded, true);
+    wake_watchers(state);
+    pthread_mutex_unlock(&state->lock);
+}
+
+void gateway_state_set_serving(struct gateway_state *state, bool serving)
+{
+    pthread_mutex_lock(&state->lock);
+    state->serving = serving;
+    wake_watchers(state);
+    pthread_mutex_unlock(&state->lock);
+}
+
+enum status gateway_state_loaded(struct gateway_state *state, struct error *err)
+{
+    if (!atomic_load(&state->loaded))
+        return error_set(err, STATUS_UNAVAILABLE, "the model is still loading");
+    return STATUS_OK;
+}
+
+const char *gateway_state_name(struct gateway_state *state)
+{
+    if (gateway_state_draining(state))
+        return "draining";
+    return atomic_load(&state->loaded) ? "serving" : "loading";
+}
+
+bool gateway_state_takes_requests(struct gateway_state *state)
+{
+    pthread_mutex_lock(&state->lock);
+    bool takes = atomic_load(&state->loaded) && state->serving && !state->draining;
+    pthread_mutex_unlock(&state->lock);
+    return takes;
+}
+
+bool gateway_state_draining(struct gateway_state *state)
+{
+    pthread_mutex_lock(&state->lock);
+    bool draining = state->draining;
+    pthread_mutex_unlock(&state->lock);
+    return draining;
+}
+
+bool gateway_state_drained(struct gateway_state *state)
+{
+    pthread_mutex_lock(&state->lock);
+    bool drained = state->drained;
+    pthread_mutex_unlock(&state->lock);
+    return drained;
+}
+
+static void set_drained(void *context)
+{
+    struct gateway_state *state = context;
+    pthread_mutex_lock(&state->lock);
+    state->drained = true;
+    void (*on_drained)(void *) = state->on_drained;
+    void *drained_context = state->drained_context;
+    state->on_drained = NULL;
+    wake_watchers(state);
+    pthread_mutex_unlock(&state->lock);
+    if (on_drained)
+        on_drained(drained_context);
+}
+
+void gateway_state_drain(struct gateway_state *state)
+{
+    pthread_mutex_lock(&state->lock);
+    bool first = !state->draining;
+    state->draining = true;
+    struct engine *engine = atomic_load(&state->loaded) ? state->engine : NULL;
+    wake_watchers(state);
+    pthread_mutex_unlock(&state->lock);
+    if (!first)
+        return;
+    if (engine)
+        engine_drain(engine, set_drained, state);
+    else
+        set_drained(state); // nothing can be running
+}
+
+void gateway_state_on_drained(struct gateway_state *state, void (*on_drained)(void *context),
+                              void *context)
+{
+    pthread_mutex_lock(&state->lock);
+    bool drained = state->drained;
+    if (!drained) {
+        state->on_drained = on_drained;
+        state->drained_context = context;
+    }
+    pthread_mutex_unlock(&state->lock);
+    if (drained && on_drained)
+        on_drained(context);
+}
+
+struct gateway_watcher *gateway_state_watch(struct gateway_state *state, struct rpc_call *call)
+{
+    struct gateway_watcher *watcher = mem_zeroed(1, sizeof *watcher);
+    watcher->call = call;
+    rpc_call_ref(call);
+    pthread_mutex_lock(&state->lock);
+    watcher->next = state->watchers;
+    if (watcher->next)
+        watcher->next->prev = watcher;
+    state->watchers = watcher;
+    pthread_mutex_unlock(&state->lock);
+    return watcher;
+}
+
+void gateway_state_unwatch(struct gateway_state *state, struct gateway_watcher *watcher)
+{
+    pthread_mutex_lock(&state->lock);
+    if (watcher->prev)
+        watcher->prev->next = watcher->next;
+    else
+        state->watchers = watcher->next;
+    if (watcher->next)
+        watcher->next->prev = watcher->prev;
+    pthread_mutex_unlock(&state->lock);
+    rpc_call_drop(watcher->call);
+    free(watcher);
+}
