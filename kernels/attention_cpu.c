@@ -6,9 +6,11 @@
  * keys split by split: scores of the split, their weights, the weighted values, merged into the
  * result. A query's numbers depend on its own keys alone: scores of keys that only others see are
  * never used, and values are added for exactly the keys in a query's range, so no 0 * value comes
- * in. Prefill and decode are the same code. Checked bit for bit between batches and chunks, and
- * between AVX2 and AVX-512, by tests/kernels/test_attention.c. Not done here: a single long
- * sequence is not spread over threads by splits. */
+ * in. Prefill and decode are the same code. Where units are fewer than threads (a long sequence
+ * alone), all threads share the splits of one unit after the other; splits are merged in the same
+ * order either way.
+ * Checked bit for bit between batches, chunks and threads, and between AVX2 and AVX-512, by
+ * tests/kernels/test_attention.c. */
 #include "kernels/attention.h"
 
 #include <math.h>
@@ -44,7 +46,8 @@ struct attention_task {
     uint32_t unit_rows;      // rows of a unit
     uint32_t unit_heads;     // query heads of a unit, all of one KV head
     uint32_t units_per_tile; // over all heads
-    _Atomic uint32_t next_tile_unit;
+    bool together;           // all threads on one unit, or each on its own
+    _Atomic uint32_t next_unit;
 };
 
 struct query {
@@ -98,9 +101,8 @@ static struct piece piece_at(const struct attention_task *task, const struct uni
     };
 }
 
-// (Inlined, or gcc takes it for a function without effects.)
-// Brings n rows of a piece from a row on nearer. Past its end the rows are others', which is no
-// harm.
+// Brings n rows of a piece from a row on nearer; past its end they are others', which is no harm.
+// Always inlined: gcc drops calls of a function that does nothing but this.
 ALWAYS_INLINE void fetch_rows(const struct piece *piece, uint32_t row, uint32_t n)
 {
     size_t row_bytes = piece->dim * dtype_bytes(piece->dtype);
@@ -351,20 +353,23 @@ static void add_values(const struct attention_task *task, const struct unit *uni
 }
 
 // Puts a split's sums to those of the splits before it.
-static void merge(struct query *query, float *values, const float *split_values, uint32_t v_dim)
+static void merge(struct query *query, float *values, const struct query *split,
+                  const float *split_values, uint32_t v_dim)
 {
-    float max = fmaxf(query->max, query->split_max);
+    if (split->low >= split->high)
+        return; // sees none of its keys
+    float max = fmaxf(query->max, split->split_max);
     float old = vf_first(vf_exp(vf_set1(query->max - max)));
-    float new = vf_first(vf_exp(vf_set1(query->split_max - max)));
+    float new = vf_first(vf_exp(vf_set1(split->split_max - max)));
     query->max = max;
-    query->sum = query->sum * old + query->split_sum * new;
+    query->sum = query->sum * old + split->split_sum * new;
     for (uint32_t i = 0; i < v_dim; i += VF_LANES) {
         vf before = vf_mul(vf_load(values + i), vf_set1(old));
         vf_store(values + i, vf_fma(vf_load(split_values + i), vf_set1(new), before));
     }
 }
 
-// One split for all queries of the unit.
+// One split for all queries of the unit, into their split_max, split_sum and split_values.
 static void run_split(const struct attention_task *task, const struct unit *unit,
                       struct attention_scratch *scratch, uint32_t split)
 {
@@ -374,23 +379,19 @@ static void run_split(const struct attention_task *task, const struct unit *unit
         query->low = larger(split, query->first);
         query->high = smaller(split + SPLIT, query->end);
         if (query->low >= query->high) {
-            query->low = query->high = split; // sees none of this split
+            query->low = query->high = split;
             continue;
         }
         begin = smaller(begin, query->low);
         end = larger(end, query->high);
     }
-    uint32_t v_dim = task->view->v_dim;
     score_split(task, unit, scratch, split, begin, end);
     for (uint32_t a = 0; a < unit->n_queries; a++) {
         if (scratch->queries[a].low < scratch->queries[a].high)
             weigh(&scratch->queries[a], scratch->scores[a], split);
-        memset(scratch->split_values[a], 0, v_dim * sizeof(float));
+        memset(scratch->split_values[a], 0, task->view->v_dim * sizeof(float));
     }
     add_values(task, unit, scratch, split, begin, end);
-    for (uint32_t a = 0; a < unit->n_queries; a++)
-        if (scratch->queries[a].low < scratch->queries[a].high)
-            merge(&scratch->queries[a], scratch->values[a], scratch->split_values[a], v_dim);
 }
 
 static void begin_queries(const struct attention_task *task, struct unit *unit,
@@ -418,20 +419,67 @@ static void begin_queries(const struct attention_task *task, struct unit *unit,
     }
 }
 
+static void write_query(const struct attention_task *task, const struct query *query,
+                        const float *values)
+{
+    vf sum = vf_set1(query->sum);
+    for (uint32_t i = 0; i < task->view->v_dim; i += VF_LANES)
+        vf_store_n(query->out + i, vf_rounded(vf_div(vf_load(values + i), sum)),
+                   task->view->v_dim - i);
+}
+
+// The first key of the first split of a unit, and the end of its keys. Rows ascend.
+static uint32_t first_split(const struct unit *unit, const struct query *queries, uint32_t *out_end)
+{
+    *out_end = queries[unit->n_queries - 1].end;
+    return queries[0].first - queries[0].first % SPLIT;
+}
+
 static void run_unit(const struct attention_task *task, struct unit *unit,
                      struct attention_scratch *scratch)
 {
     begin_queries(task, unit, scratch);
-    const struct query *queries = scratch->queries;
-    uint32_t split = queries[0].first - queries[0].first % SPLIT; // rows ascend
-    for (; split < queries[unit->n_queries - 1].end; split += SPLIT)
+    uint32_t end;
+    for (uint32_t split = first_split(unit, scratch->queries, &end); split < end; split += SPLIT) {
         run_split(task, unit, scratch, split);
-    for (uint32_t a = 0; a < unit->n_queries; a++) {
-        vf sum = vf_set1(queries[a].sum);
-        for (uint32_t i = 0; i < task->view->v_dim; i += VF_LANES)
-            vf_store_n(queries[a].out + i, vf_rounded(vf_div(vf_load(scratch->values[a] + i), sum)),
-                       task->view->v_dim - i);
+        for (uint32_t a = 0; a < unit->n_queries; a++)
+            merge(&scratch->queries[a], scratch->values[a], &scratch->queries[a],
+                  scratch->split_values[a], task->view->v_dim);
     }
+    for (uint32_t a = 0; a < unit->n_queries; a++)
+        write_query(task, &scratch->queries[a], scratch->values[a]);
+}
+
+static struct attention_scratch *scratch_of(const struct attention_task *task, uint32_t thread)
+{
+    return device_stream_scratch(task->stream, thread, sizeof(struct attention_scratch));
+}
+
+// The same by all threads: each takes every n_threads-th split; then they share the queries, whose
+// sums are kept by thread 0, and merge the round's splits in order.
+static void run_unit_together(const struct attention_task *task, struct unit *unit, uint32_t thread,
+                              uint32_t n_threads)
+{
+    struct attention_scratch *mine = scratch_of(task, thread);
+    struct attention_scratch *sums = scratch_of(task, 0);
+    begin_queries(task, unit, mine);
+    uint32_t end;
+    uint32_t first = first_split(unit, mine->queries, &end);
+    uint32_t n_splits = (end - first + SPLIT - 1) / SPLIT;
+    for (uint32_t round = 0; round < n_splits; round += n_threads) {
+        uint32_t n = smaller(n_threads, n_splits - round);
+        if (thread < n)
+            run_split(task, unit, mine, first + (round + thread) * SPLIT);
+        device_stream_barrier(task->stream);
+        for (uint32_t a = thread; a < unit->n_queries; a += n_threads)
+            for (uint32_t t = 0; t < n; t++)
+                merge(&sums->queries[a], sums->values[a], &scratch_of(task, t)->queries[a],
+                      scratch_of(task, t)->split_values[a], task->view->v_dim);
+        device_stream_barrier(task->stream);
+    }
+    for (uint32_t a = thread; a < unit->n_queries; a += n_threads)
+        write_query(task, &sums->queries[a], sums->values[a]);
+    device_stream_barrier(task->stream); // thread 0 begins the next
 }
 
 static uint32_t tiles_of(const struct attention_task *task, uint32_t sequence)
@@ -441,43 +489,76 @@ static uint32_t tiles_of(const struct attention_task *task, uint32_t sequence)
     return (n_rows + task->unit_rows - 1) / task->unit_rows;
 }
 
-// Units are numbered by sequence, tile of rows, heads. A thread's numbers only go up, so it walks
-// through the sequences once.
+// Units are numbered by sequence, tile of rows, heads. Whose numbers only go up walks through the
+// sequences once.
+struct place {
+    uint32_t sequence;
+    uint32_t first; // number of the sequence's first unit
+};
+
+// False: there is no unit of this number.
+static bool find_unit(const struct attention_task *task, struct place *place, uint32_t number,
+                      struct unit *out)
+{
+    const struct attention_batch *batch = task->batch;
+    for (;; place->sequence++) {
+        if (place->sequence == batch->n_seqs)
+            return false;
+        uint32_t n = tiles_of(task, place->sequence) * task->units_per_tile;
+        if (number - place->first < n)
+            break;
+        place->first += n;
+    }
+    uint32_t begin = batch->row_offsets[place->sequence];
+    uint32_t end = batch->row_offsets[place->sequence + 1];
+    uint32_t tile = (number - place->first) / task->units_per_tile;
+    uint32_t part = (number - place->first) % task->units_per_tile;
+    // A KV head's query heads are cut into parts of unit_heads; no unit has those of two.
+    uint32_t group = task->n_heads / task->view->n_kv_heads;
+    uint32_t parts = (group + task->unit_heads - 1) / task->unit_heads;
+    uint32_t in_group = part % parts * task->unit_heads;
+    *out = (struct unit){
+        .sequence = place->sequence,
+        .row = begin + tile * task->unit_rows,
+        .n_rows = smaller(end - begin - tile * task->unit_rows, task->unit_rows),
+        .head = part / parts * group + in_group,
+        .n_heads = smaller(task->unit_heads, group - in_group),
+    };
+    return true;
+}
+
 static void run_units(void *context, uint32_t thread, uint32_t n_threads)
 {
-    (void)n_threads;
     struct attention_task *task = context;
-    const struct attention_batch *batch = task->batch;
-    struct attention_scratch *scratch = device_stream_scratch(task->stream, thread,
-                                                              sizeof(struct attention_scratch));
-    uint32_t sequence = 0, first = 0; // first: the sequence's first number
-    for (;;) {
-        uint32_t number = atomic_fetch_add(&task->next_tile_unit, 1);
-        uint32_t n;
-        while (sequence < batch->n_seqs &&
-               number - first >= (n = tiles_of(task, sequence) * task->units_per_tile)) {
-            first += n;
-            sequence++;
-        }
-        if (sequence == batch->n_seqs)
-            return;
-        uint32_t tile = (number - first) / task->units_per_tile;
-        uint32_t rows_left = batch->row_offsets[sequence + 1] - batch->row_offsets[sequence] -
-                             tile * task->unit_rows;
-        // Heads of a unit never cross a group: unit_heads divides it or is cut by it.
-        uint32_t group = task->n_heads / task->view->n_kv_heads;
-        uint32_t per_group = (group + task->unit_heads - 1) / task->unit_heads;
-        uint32_t part = (number - first) % task->units_per_tile;
-        uint32_t in_group = part % per_group * task->unit_heads;
-        struct unit unit = {
-            .sequence = sequence,
-            .row = batch->row_offsets[sequence] + tile * task->unit_rows,
-            .n_rows = smaller(rows_left, task->unit_rows),
-            .head = part / per_group * group + in_group,
-            .n_heads = smaller(task->unit_heads, group - in_group),
-        };
-        run_unit(task, &unit, scratch);
+    struct place place = {0};
+    struct unit unit;
+    if (task->together) {
+        for (uint32_t number = 0; find_unit(task, &place, number, &unit); number++)
+            run_unit_together(task, &unit, thread, n_threads);
+        return;
     }
+    while (find_unit(task, &place, atomic_fetch_add(&task->next_unit, 1), &unit))
+        run_unit(task, &unit, scratch_of(task, thread));
+}
+
+// Whether all threads on one unit after the other are done before a thread for each: few units with
+// many splits, that is a few long sequences.
+static bool together_is_sooner(const struct attention_task *task, uint32_t n_threads)
+{
+    struct place place = {0};
+    struct unit unit;
+    uint32_t longest = 0, rounds = 0;
+    for (uint32_t number = 0; find_unit(task, &place, number, &unit); number++) {
+        if (number == n_threads)
+            return false; // enough of them
+        uint32_t in_sequence = unit.row - task->batch->row_offsets[unit.sequence];
+        uint32_t position = task->batch->first_position[unit.sequence] + in_sequence;
+        uint32_t first = attention_first_key(position, task->window) / SPLIT;
+        uint32_t n_splits = (position + unit.n_rows - 1) / SPLIT - first + 1;
+        longest = larger(longest, n_splits);
+        rounds += (n_splits + n_threads - 1) / n_threads;
+    }
+    return rounds < longest;
 }
 
 static void attention_paged(float *out, const float *q, uint32_t n_heads,
@@ -498,6 +579,7 @@ static void attention_paged(float *out, const float *q, uint32_t n_heads,
     };
     task.unit_rows = MAX_QUERIES / task.unit_heads;
     task.units_per_tile = (group + task.unit_heads - 1) / task.unit_heads * view->n_kv_heads;
+    task.together = together_is_sooner(&task, device_stream_n_threads(stream));
     device_stream_run(stream, run_units, &task);
 }
 

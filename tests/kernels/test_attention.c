@@ -25,6 +25,10 @@ static const struct attention_case cases[] = {
     {5, 1, 20, 20, 8, 3, 2, {510, 0}, {9, 2}},
     {4, 4, 16, 40, 256, 0, 2, {511, 1535}, {3, 2}},
     {2, 2, 256, 256, 128, 0, 1, {0}, {37}},
+    // fewer units than threads: splits are shared
+    {8, 1, 64, 64, 16, 0, 1, {3000}, {1}},
+    {4, 2, 32, 32, 8, 0, 2, {2600, 10}, {2, 1}},
+    {2, 1, 16, 40, 8, 700, 1, {1600}, {5}},
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 
