@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "gateway/rpc_server.h"
 #include "gateway/services.h"
@@ -55,8 +54,6 @@ enum status gateway_create(const struct gateway_config *config, struct gateway *
         gateway_destroy(gateway);
         return st;
     }
-    for (size_t i = 0; i < gateway_n_addresses(gateway); i++)
-        log_info("listen", "address=%s", gateway_address(gateway, i));
     *out = gateway;
     return STATUS_OK;
 }
