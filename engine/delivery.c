@@ -75,7 +75,7 @@ static void tell_prompt(struct delivery *d, struct live_request *r)
 {
     send_prompt(r);
     bool last = false;
-    for (uint32_t i = 0; i < r->n_choices && !last; i++) {
+    for (uint32_t i = 0; !last && i < r->n_choices; i++) {
         struct choice *choice = &r->choices[i];
         last = choice->ended && !choice->told && r->n_told + 1 == r->n_choices;
         tell(d, choice);
@@ -162,7 +162,7 @@ void delivery_end_request(struct delivery *d, struct live_request *r, enum finis
 {
     r->prompt_told = true; // if it has not gone out, it never will
     bool last = false;
-    for (uint32_t i = 0; i < r->n_choices && !last; i++) {
+    for (uint32_t i = 0; !last && i < r->n_choices; i++) {
         struct choice *choice = &r->choices[i];
         if (choice->told)
             continue;

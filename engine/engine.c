@@ -45,6 +45,7 @@ struct engine {
     struct scheduler *scheduler;
     struct delivery delivery;
     struct live_request *live;
+    struct live_request *taken_aborts;
     uint64_t n_requests, n_prompt_tokens, n_steps, prepare_ns, forward_ns;
 };
 
@@ -68,19 +69,24 @@ static void on_started(void *context, struct live_request *r)
     pthread_mutex_unlock(&e->lock);
 }
 
+static bool unlink_abort(struct live_request **at, struct live_request *r)
+{
+    while (*at && *at != r)
+        at = &(*at)->abort_next;
+    if (!*at)
+        return false;
+    *at = r->abort_next;
+    return true;
+}
+
 static void on_over(void *context, struct live_request *r)
 {
     struct engine *e = context;
     pthread_mutex_lock(&e->lock);
     leave_queue(e, r);
     request_table_remove(&e->table, r);
-    if (r->abort_wanted) {
-        struct live_request **at = &e->aborts;
-        while (*at && *at != r)
-            at = &(*at)->abort_next;
-        if (*at)
-            *at = r->abort_next;
-    }
+    if (r->abort_wanted && !unlink_abort(&e->aborts, r))
+        unlink_abort(&e->taken_aborts, r);
     pthread_mutex_unlock(&e->lock);
     if (r->live_prev)
         r->live_prev->live_next = r->live_next;
@@ -286,17 +292,6 @@ static void lose_backend(struct engine *e, const struct error *error)
     pthread_mutex_unlock(&e->lock);
 }
 
-// The next request to abort, or NULL.
-static struct live_request *next_abort(struct engine *e)
-{
-    pthread_mutex_lock(&e->lock);
-    struct live_request *r = e->aborts;
-    if (r)
-        e->aborts = r->abort_next;
-    pthread_mutex_unlock(&e->lock);
-    return r;
-}
-
 static void tell_drained(struct engine *e)
 {
     pthread_mutex_lock(&e->lock);
@@ -324,7 +319,9 @@ static bool take_mail(struct engine *e)
     struct error error = {0};
     if (lost)
         error = e->lost_error;
-    bool any_aborts = e->aborts != NULL;
+    // With the submissions, so that each is of a request that the thread has seen.
+    e->taken_aborts = e->aborts;
+    e->aborts = NULL;
     bool draining = e->draining;
     pthread_mutex_unlock(&e->lock);
     while (submitted) {
@@ -332,8 +329,8 @@ static bool take_mail(struct engine *e)
         submitted = r->mail_next;
         schedule(e, r);
     }
-    for (struct live_request *r; any_aborts && (r = next_abort(e));)
-        delivery_end_request(&e->delivery, r, FINISH_ABORT);
+    while (e->taken_aborts) // each takes itself out (on_over)
+        delivery_end_request(&e->delivery, e->taken_aborts, FINISH_ABORT);
     if (lost)
         lose_backend(e, &error);
     if (draining)
