@@ -17,22 +17,14 @@
 #include <stdatomic.h>
 
 #include "base/status.h"
+#include "kernels/attention_tiles.h"
 #include "kernels/rope.h"
-#include "kernels/simd.h"
 
 enum {
     SPLIT = ATTENTION_SPLIT_KEYS,
     MAX_QUERIES = 16,
     MAX_V_DIM = 1024,
-    AHEAD_KEYS = 8, // from the key that is read to the one that is fetched
-    TILE_KEYS = 4,  // scores: times queries; what vf_sum_4 adds at once
-#ifdef __AVX512F__
-    TILE_QUERIES = 4,
-    TILE_VECTORS = 4, // values: of 16 dimensions, times queries
-#else
-    TILE_QUERIES = 2,
-    TILE_VECTORS = 2,
-#endif
+    MIN_SHARED_PRODUCTS = 100000, // with fewer, the caller is done before others have begun
 };
 
 struct attention_task {
@@ -74,15 +66,6 @@ struct unit {
     uint32_t n_queries;
 };
 
-// Keys [begin, end) of a page piece: rows of dim elements from data on.
-struct piece {
-    const void *data;
-    enum dtype dtype;
-    uint32_t dim;
-    uint32_t begin, end;
-    const struct piece *meanwhile; // another one to be brought nearer while this is scored, or NULL
-};
-
 static struct piece piece_at(const struct attention_task *task, const struct unit *unit,
                              uint32_t begin, uint32_t end, size_t offset, uint32_t dim)
 {
@@ -99,69 +82,6 @@ static struct piece piece_at(const struct attention_task *task, const struct uni
         .begin = begin,
         .end = end < page_end ? end : page_end,
     };
-}
-
-// Brings n rows of a piece from a row on nearer; past its end they are others', which is no harm.
-// Always inlined: gcc drops calls of a function that does nothing but this.
-ALWAYS_INLINE void fetch_rows(const struct piece *piece, uint32_t row, uint32_t n)
-{
-    size_t row_bytes = piece->dim * dtype_bytes(piece->dtype);
-    const char *begin = (const char *)piece->data + row * row_bytes;
-    for (const char *line = begin; line < begin + n * row_bytes; line += 64)
-        _mm_prefetch(line, _MM_HINT_T1);
-}
-
-ALWAYS_INLINE void score_step(vf *sums, const float *const *q, const size_t *keys, const void *data,
-                              enum dtype dtype, uint32_t i, uint32_t n, const int n_queries)
-{
-    vf k[TILE_KEYS];
-    UNROLLED for (int j = 0; j < TILE_KEYS; j++)
-        k[j] = vf_load_elements(data, dtype, keys[j] + i, n);
-    UNROLLED for (int a = 0; a < n_queries; a++)
-    {
-        vf x = vf_load_n(q[a] + i, n);
-        UNROLLED for (int j = 0; j < TILE_KEYS; j++)
-            sums[a * TILE_KEYS + j] = vf_fma(x, k[j], sums[a * TILE_KEYS + j]);
-    }
-}
-
-// Scores of up to TILE_KEYS keys from number `key` of the piece on, written or added.
-ALWAYS_INLINE void score_tile(float *const *scores, const float *const *q,
-                              const struct piece *piece, enum dtype dtype, uint32_t key, bool add,
-                              const int n_queries)
-{
-    vf sums[TILE_QUERIES * TILE_KEYS];
-    size_t keys[TILE_KEYS];
-    uint32_t n_keys = piece->end - piece->begin - key;
-    UNROLLED for (uint32_t j = 0; j < TILE_KEYS; j++) // past the end, the last one again
-        keys[j] = (size_t)(j < n_keys ? key + j : key + n_keys - 1) * piece->dim;
-    UNROLLED for (int i = 0; i < n_queries * TILE_KEYS; i++) sums[i] = vf_zero();
-    uint32_t whole = piece->dim - piece->dim % VF_LANES;
-    for (uint32_t i = 0; i < whole; i += VF_LANES)
-        score_step(sums, q, keys, piece->data, dtype, i, VF_LANES, n_queries);
-    if (whole < piece->dim)
-        score_step(sums, q, keys, piece->data, dtype, whole, piece->dim - whole, n_queries);
-    UNROLLED for (int a = 0; a < n_queries; a++)
-    {
-        const vf *s = sums + (ptrdiff_t)a * TILE_KEYS;
-        float four[TILE_KEYS];
-        _mm_storeu_ps(four, vf_sum_4(s[0], s[1], s[2], s[3]));
-        for (uint32_t j = 0; j < TILE_KEYS && j < n_keys; j++)
-            scores[a][key + j] = add ? scores[a][key + j] + four[j] : four[j];
-    }
-}
-
-ALWAYS_INLINE void score_piece_of(float *const *scores, const float *const *q,
-                                  const struct piece *piece, enum dtype dtype, bool add,
-                                  const int n_queries)
-{
-    for (uint32_t key = 0; key < piece->end - piece->begin; key += TILE_KEYS) {
-        if (piece->meanwhile) {
-            fetch_rows(piece, key + AHEAD_KEYS, TILE_KEYS);
-            fetch_rows(piece->meanwhile, key, TILE_KEYS);
-        }
-        score_tile(scores, q, piece, dtype, key, add, n_queries);
-    }
 }
 
 // The piece's scores for some queries, whose q begins at an offset of the head.
@@ -239,44 +159,6 @@ static void weigh(struct query *query, float *scores, uint32_t split)
         sum = vf_add(sum, weight);
     }
     query->split_sum = vf_sum(sum);
-}
-
-// values[a][d..] += weight * value over keys [begin, end) of the piece, ascending.
-ALWAYS_INLINE void add_tile(float *const *values, const float *const *weights,
-                            const struct piece *piece, enum dtype dtype, uint32_t begin,
-                            uint32_t end, uint32_t d, uint32_t n, const int n_queries,
-                            const int n_vectors)
-{
-    vf sums[TILE_QUERIES * TILE_VECTORS];
-    UNROLLED for (int a = 0; a < n_queries; a++) UNROLLED for (int v = 0; v < n_vectors; v++)
-        sums[a * n_vectors + v] =
-            vf_load_n(values[a] + d + v * VF_LANES, n_vectors > 1 ? VF_LANES : n);
-    for (uint32_t key = begin; key < end; key++) {
-        size_t row = (size_t)(key - piece->begin) * piece->dim + d;
-        vf x[TILE_VECTORS];
-        UNROLLED for (int v = 0; v < n_vectors; v++) x[v] = vf_load_elements(
-            piece->data, dtype, row + (size_t)v * VF_LANES, n_vectors > 1 ? VF_LANES : n);
-        UNROLLED for (int a = 0; a < n_queries; a++)
-        {
-            vf weight = vf_set1(weights[a][key - piece->begin]);
-            UNROLLED for (int v = 0; v < n_vectors; v++)
-                sums[a * n_vectors + v] = vf_fma(weight, x[v], sums[a * n_vectors + v]);
-        }
-    }
-    UNROLLED for (int a = 0; a < n_queries; a++) UNROLLED for (int v = 0; v < n_vectors; v++)
-        vf_store_n(values[a] + d + v * VF_LANES, sums[a * n_vectors + v],
-                   n_vectors > 1 ? VF_LANES : n);
-}
-
-ALWAYS_INLINE void add_piece_of(float *const *values, const float *const *weights,
-                                const struct piece *piece, enum dtype dtype, uint32_t begin,
-                                uint32_t end, const int n_queries)
-{
-    uint32_t d = 0;
-    for (; d + TILE_VECTORS * VF_LANES <= piece->dim; d += TILE_VECTORS * VF_LANES)
-        add_tile(values, weights, piece, dtype, begin, end, d, VF_LANES, n_queries, TILE_VECTORS);
-    for (; d < piece->dim; d += VF_LANES)
-        add_tile(values, weights, piece, dtype, begin, end, d, piece->dim - d, n_queries, 1);
 }
 
 // Keys [begin, end) of a piece for n queries (1 or TILE_QUERIES) that all see them.
@@ -561,6 +443,21 @@ static bool together_is_sooner(const struct attention_task *task, uint32_t n_thr
     return rounds < longest;
 }
 
+// An upper bound of the step's multiply-adds.
+static size_t products(const struct attention_task *task)
+{
+    const struct attention_batch *batch = task->batch;
+    size_t n_scores = 0;
+    for (uint32_t s = 0; s < batch->n_seqs; s++) {
+        size_t n_rows = batch->row_offsets[s + 1] - batch->row_offsets[s];
+        size_t n_keys = batch->first_position[s] + n_rows;
+        if (task->window > 0 && n_keys > task->window)
+            n_keys = task->window;
+        n_scores += n_rows * n_keys;
+    }
+    return n_scores * task->n_heads * (query_head_width(task->view) + task->view->v_dim);
+}
+
 static void attention_paged(float *out, const float *q, uint32_t n_heads,
                             const struct kv_view *view, const struct attention_batch *batch,
                             uint32_t window, struct device_stream *stream)
@@ -579,6 +476,10 @@ static void attention_paged(float *out, const float *q, uint32_t n_heads,
     };
     task.unit_rows = MAX_QUERIES / task.unit_heads;
     task.units_per_tile = (group + task.unit_heads - 1) / task.unit_heads * view->n_kv_heads;
+    if (products(&task) < MIN_SHARED_PRODUCTS) {
+        run_units(&task, 0, 1);
+        return;
+    }
     task.together = together_is_sooner(&task, device_stream_n_threads(stream));
     device_stream_run(stream, run_units, &task);
 }

@@ -23,7 +23,8 @@ enum {
     AHEAD = 4096,  // bytes from what is read to what is fetched: memory is that far away
     MAX_ROWS = 96, // rows of a block
     MAX_GROUP = 4, // panels of a unit
-    N_LEVELS = 4,  // of the tree of leaves: log2(N_LEAVES) + 1
+    MIN_SHARED_PRODUCTS = 100000, // with fewer, the caller is done before others have begun
+    N_LEVELS = 4,                 // of the tree of leaves: log2(N_LEAVES) + 1
     PANEL_VECTORS = PACK_ROWS / VF_LANES,
 #ifdef __AVX512F__
     TILE_ROWS = 6, // times 4 vectors: 24 of 32 registers are sums
@@ -363,8 +364,12 @@ static void run_matmul(float *out, uint32_t out_stride, const float *x, uint32_t
         .rounds = rounds,
         .stream = stream,
     };
-    choose_blocks(&task, device_stream_n_threads(stream));
-    device_stream_run(stream, run_units, &task);
+    bool alone = (size_t)n_rows * w->n * w->k < MIN_SHARED_PRODUCTS;
+    choose_blocks(&task, alone ? 1 : device_stream_n_threads(stream));
+    if (alone)
+        run_units(&task, 0, 1);
+    else
+        device_stream_run(stream, run_units, &task);
 }
 
 static void matmul(float *out, uint32_t out_stride, const float *x, uint32_t x_stride,
