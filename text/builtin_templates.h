@@ -5,7 +5,8 @@
 
 #include <stddef.h>
 
-/* For 12B, 26B-A4B and 31B: with thinking off, the generation prompt has an empty thought channel. */
+/* For 12B, 26B-A4B and 31B: with thinking off, the generation prompt has an empty thought channel.
+ */
 extern const char builtin_template_gemma4[];
 extern const size_t builtin_template_gemma4_length;
 /* For E2B and E4B. */

@@ -367,7 +367,7 @@ enum status chat_render(const struct template *template, const struct json_value
     if (!options)
         options = &defaults;
     struct rewrite rewrite = {.parses_arguments = !options->as_transformers, .err = err};
-    struct members variables;
+    struct members variables = {0};
     enum status st = build_variables(&rewrite, request, &variables);
     if (st == STATUS_OK)
         st = render_variables(template, &variables, options, out, err);

@@ -1,7 +1,9 @@
 /* text/template.h - a Jinja subset that runs a checkpoint's own chat template.
  *
  * Behaves as transformers' environment (trim_blocks, lstrip_blocks, no autoescape, undefined is
- * falsy and prints nothing). What the subset lacks is refused at compile time by line and name.
+ * falsy and prints nothing). What the subset lacks is refused at compile time by line and name:
+ * inheritance and imports, call, with and do blocks, recursive loops, varargs, clocks; text % and
+ * arithmetic beyond 64 bits fail when they are met.
  * Output remembers which bytes came from the client: see spans. Design: gemma4-text.md section 2.
  * Thread: a compiled template is read-only and may be shared; each render owns its memory. */
 #ifndef GEMMAD_TEXT_TEMPLATE_H
@@ -21,9 +23,10 @@ NODISCARD enum status template_compile(const char *source, size_t n, const char 
 void template_destroy(struct template *template);
 
 struct template_limits {
-    size_t max_steps;        /* evaluated nodes; 0: 20 million */
-    size_t max_output_bytes; /* 0: 64 MiB */
-    unsigned max_depth;      /* macro calls and nested values; 0: 128 */
+    size_t max_steps;        /* evaluated nodes, and work in proportion to lengths; 0: 20 million,
+                                which is about a second */
+    size_t max_output_bytes; /* 0: 64 MiB; a render may use four times as much memory, or 16 MiB */
+    unsigned max_depth;      /* macro calls inside each other, and nested JSON; 0: 128 */
 };
 
 /* A run of output bytes. from_client: the characters came from a string of the client's (message
@@ -42,9 +45,11 @@ struct template_output {
 };
 
 /* Renders with the members of the JSON object variables as top-level names (messages, tools,
- * enable_thinking, ...); all their strings are client strings. trusted names hold server strings
- * (bos_token): an object too, may be NULL. INVALID_ARGUMENT: raise_exception's message, a type
- * error, with the template's line. RESOURCE_EXHAUSTED: a limit. On failure *out is untouched. */
+ * enable_thinking, ...); all their strings and keys are client strings, and their numbers once
+ * printed. trusted names hold server strings (bos_token): an object too, may be NULL; it wins where
+ * both have a name. Neither object needs json_get's index. INVALID_ARGUMENT: raise_exception's
+ * message, a type error, behind "name:line: ". RESOURCE_EXHAUSTED: a limit. On failure *out is
+ * untouched. */
 NODISCARD enum status template_render(const struct template *template,
                                       const struct json_value *variables,
                                       const struct json_value *trusted,

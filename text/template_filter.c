@@ -184,11 +184,11 @@ static bool parse_number(struct budget *budget, struct value subject, struct val
 {
     struct cord *trimmed = string_trim(budget, subject.text, NULL, true, true);
     const struct cord *flat = cord_flatten(budget, trimmed);
-    if (flat->length == 0 || flat->length > 4000)
+    if (flat->length == 0 || flat->length > 4000 || memchr(flat->bytes, 0, flat->length))
         return false;
     const char *text = cord_copy(budget, flat->bytes, flat->length, false)->bytes;
-    text += text[0] == '+';
     size_t sign = text[0] == '-';
+    text += text[0] == '+';
     size_t digits = strspn(text + sign, "0123456789");
     size_t n = sign + digits;
     if (text[n] == '.')
@@ -201,8 +201,14 @@ static bool parse_number(struct budget *budget, struct value subject, struct val
     if (digits == 0 || text[n] != 0)
         return false;
     size_t zeros = strspn(text + sign, "0");
-    if (n == sign + digits && zeros && digits > 1) // an integer with leading zeros
-        text += zeros < digits ? zeros : zeros - 1, sign = 0;
+    bool negative = sign && zeros < digits; // -0 is the integer 0
+    if (n == sign + digits) {               // an integer: no zeros in front, which JSON has not
+        const char *magnitude = text + sign + (zeros < digits ? zeros : digits - 1);
+        char *plain = budget_take(budget, strlen(magnitude) + 2, 1);
+        plain[0] = '-';
+        memcpy(plain + negative, magnitude, strlen(magnitude) + 1);
+        text = plain;
+    }
     struct json_value json = {.type = JSON_NUMBER, .length = strlen(text), .text = text};
     *out = value_from_json(budget, &json, false, 1);
     return true;

@@ -37,7 +37,7 @@ size_t float_repr(double number, char out[32])
     if (isinf(number))
         return (size_t)snprintf(out, 32, "%s", number < 0 ? "-inf" : "inf");
     const char *sign = signbit(number) ? "-" : "";
-    char digits[20];
+    char digits[20] = "0";
     int point;
     int n = (int)shortest_digits(fabs(number), digits, &point);
     if (number == 0)

@@ -165,6 +165,9 @@ TEST(filters_work_as_in_jinja)
            {"{{ [1, 'a', 1, 'A'] | unique | list }}", "[1, 'a']"},
            {"{{ l | first }}{{ l | last }}{{ l | max }}{{ l | min }}{{ l | length }}", "32313"},
            {"{{ 'a' | replace('a', 'b') }}{{ '7' | int + 1 }}{{ 'x' | int(5) }}", "b85"},
+           {"{{ '-007' | int }} {{ '00' | int }} {{ ' +12 ' | int }} {{ '-0' | int }} {{ '1.9' | "
+            "int }}",
+            "-7 0 12 0 1"},
            {"{{ '2.5' | float }}{{ 2.567 | round(1) }}{{ 2.5 | round }}{{ 3 | string }}",
             "2.52.62.03"},
            {"{{ 'a\\nb' | indent }}{{ l | reverse | list }}{{ d | items | list | length }}",
