@@ -41,8 +41,7 @@ void event_queue_finish(struct event_queue *queue)
 
 static size_t event_bytes(const struct engine_event *event)
 {
-    size_t n = sizeof(struct queued_event) + event->text_length;
-    n += event->n_token_ids * sizeof *event->token_ids;
+    size_t n = event->text_length + event->n_token_ids * sizeof *event->token_ids;
     for (size_t i = 0; i < event->n_logprobs; i++)
         n += sizeof(uint32_t) + event->logprobs[i].n * sizeof(struct token_logprob);
     return n;
@@ -87,14 +86,18 @@ static struct queued_event *add(struct event_queue *queue, const struct engine_e
 
 bool event_queue_push(struct event_queue *queue, const struct engine_event *event)
 {
-    size_t n = event_bytes(event);
-    if (queue->first && n > queue->max_bytes - queue->n_bytes)
-        return false;
     CHECK(event->index < queue->n_sequences);
     struct queued_event **open = &queue->open[event->index];
     bool is_delta = event->type == ENGINE_EVENT_DELTA;
     struct queued_event *to = is_delta ? *open : NULL;
-    if (!to || to->n_bytes + n > MAX_MERGED_BYTES)
+    size_t n = event_bytes(event);
+    if (to && to->n_bytes + n > MAX_MERGED_BYTES)
+        to = NULL;
+    if (!to)
+        n += sizeof *to;
+    if (queue->first && (n > queue->max_bytes || queue->n_bytes > queue->max_bytes - n))
+        return false;
+    if (!to)
         to = add(queue, event);
     if (event->type != ENGINE_EVENT_PROMPT)
         *open = is_delta ? to : NULL;
