@@ -2,8 +2,8 @@
 """The same request gives the same bits, whatever surrounds it.
 
 Requests (greedy and seeded sampling, with logprobs) are run alone, in a mixed batch of 16, with
-prefill chunks of 1, 7, 64 and whole, with so few pages that sequences are preempted, and at world
-sizes 1, 2, 4 and 8: every token and every logprob must be the same float.
+prefill chunks of 1, 7, 64 and whole, with so few (and smaller) pages that sequences are preempted,
+and at world sizes 1, 2, 4 and 8: every token and every logprob must be the same float.
 """
 import concurrent.futures
 import os
@@ -61,7 +61,7 @@ def main():
     for kind in kinds:
         model = TESTS / "data" / "goldens" / kind / "checkpoint"
         for compute in computes:
-            base = ("--compute", compute, "--max-context", "512")
+            base = ("--compute", compute, "--max-context", "256")
             with Daemon(model, "--tp", "1", *base) as daemon:
                 want = alone(daemon, requests)
                 compare(report, f"{kind} {compute} batch", together(daemon, requests), want)
@@ -69,7 +69,8 @@ def main():
                 with Daemon(model, "--tp", "1", "--max-chunk-tokens", str(chunk), *base) as daemon:
                     compare(report, f"{kind} {compute} chunk={chunk}",
                             together(daemon, requests), want)
-            with Daemon(model, "--tp", "1", "--kv-pages", "40", *base) as daemon:
+            with Daemon(model, "--tp", "1", "--page-tokens", "16", "--kv-pages", "18",
+                        *base) as daemon:
                 compare(report, f"{kind} {compute} preempted", together(daemon, requests), want)
                 stats = daemon.control.GetStats(control_pb2.GetStatsRequest())
                 report.check(f"{kind} {compute} preemptions", stats.preemptions > 0,
