@@ -1,6 +1,7 @@
 /* base/env.h - the environment variables that the programs read: all of them, declared in one table
- * (base/env.c) and described in docs/environment.md. They are for diagnosis; what a user sets to
- * run a server is in its configuration. Thread: any, as long as nobody changes the environment. */
+ * (base/env.c) and described in docs/environment.md. They are for diagnosis, and for a client to
+ * find its server; what a user sets to run a server is in its configuration.
+ * Thread: any, as long as nobody changes the environment. */
 #ifndef GEMMAD_BASE_ENV_H
 #define GEMMAD_BASE_ENV_H
 
@@ -8,6 +9,7 @@
 
 enum env_variable {
     ENV_KERNELS, /* GEMMAD_KERNELS */
+    ENV_ADDRESS, /* GEMMAD_ADDRESS */
     N_ENV_VARIABLES,
 };
 
