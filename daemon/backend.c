@@ -40,12 +40,6 @@ void backend_destroy(struct backend *backend)
     free(backend);
 }
 
-void backend_close(struct backend *backend)
-{
-    ring_close(backend->steps);
-    ring_close(backend->results);
-}
-
 static void *begin_step(void *context)
 {
     struct backend *backend = context;

@@ -1,8 +1,8 @@
 /* daemon/backend.h - where the engine's steps go: the rings to a group of workers.
  *
- * One backend belongs to one group; when the group is lost, backend_close makes every call of the
- * engine say so, and a new backend is made for the next group. Thread: the engine thread, except
- * for create, close, destroy and wake. */
+ * One backend belongs to one group: when the group is lost, engine_backend_lost takes it from the
+ * engine, and a new one is made for the next group. Thread: the engine thread, except for create,
+ * destroy and wake. */
 #ifndef GEMMAD_DAEMON_BACKEND_H
 #define GEMMAD_DAEMON_BACKEND_H
 
@@ -21,9 +21,6 @@ NODISCARD enum status backend_create(const int *files, const struct step_limits 
                                      uint32_t world_size, struct backend **out, struct error *err);
 /* After engine_backend_lost or engine_destroy: nobody uses it any more. */
 void backend_destroy(struct backend *backend);
-
-/* The group is gone: read_result gives UNAVAILABLE, begin_step NULL. Any thread. */
-void backend_close(struct backend *backend);
 
 /* What the engine takes; lives as long as backend. */
 struct engine_backend backend_for_engine(struct backend *backend);

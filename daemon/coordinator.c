@@ -200,7 +200,6 @@ static void on_lost(void *context, const struct error *cause)
 {
     struct coordinator *c = context;
     c->group_up = false;
-    backend_close(c->backend);
     notify_status("the workers died and are started again: %s", cause->message);
     if (!c->engine)
         return;

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "daemon/build_id.h"
@@ -80,7 +81,8 @@ static int run(const struct daemon_config *config, enum config_action action)
     int signals_fd = -1;
     if (signals_open(&signals_fd, &err) != STATUS_OK)
         return refuse(1, &err);
-    if (config->ready_fd >= 0 && fcntl(config->ready_fd, F_SETFD, FD_CLOEXEC) != 0) {
+    bool own_fd = config->ready_fd > STDERR_FILENO;
+    if (own_fd && fcntl(config->ready_fd, F_SETFD, FD_CLOEXEC) != 0) {
         error_set(&err, STATUS_INVALID_ARGUMENT, "ready_fd=%d is not open", config->ready_fd);
         return refuse(EXIT_USAGE, &err);
     }

@@ -66,5 +66,6 @@ void notify_ready_fd(int fd, const char *const *addresses, size_t n)
         at += (size_t)written;
     }
     text_buffer_finish(&lines);
-    close(fd);
+    if (fd > STDERR_FILENO) // a standard one stays what it is
+        close(fd);
 }

@@ -13,7 +13,8 @@ void notify_status(const char *format, ...) PRINTF_LIKE(1, 2);
 void notify_ready(void);
 void notify_stopping(void);
 
-/* Writes "address\n" for each to fd and closes it; -1: does nothing. */
+/* Writes "address\n" for each to fd and closes it (unless it is standard output or error); -1:
+ * does nothing. */
 void notify_ready_fd(int fd, const char *const *addresses, size_t n);
 
 #endif

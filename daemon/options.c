@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/nearest.h"
+#include "gateway/gateway.h"
 
 static const char *const compute_names[] = {"auto", "f32", "bf16", NULL};
 static const char *const special_names[] = {"literal", "parse", NULL};
@@ -25,7 +26,8 @@ const struct option options[] = {
      "literal|parse", "literal", 0, 0, special_names,
      "special tokens that a user typed stay plain text, or become tokens"},
 
-    {"listen", OPTION_ADDRESSES, FIELD(listen), "Network", "ADDRESS", "127.0.0.1:8431", 0, 0, NULL,
+    {"listen", OPTION_ADDRESSES, FIELD(listen), "Network", "ADDRESS", GATEWAY_DEFAULT_ADDRESS, 0, 0,
+     NULL,
      "HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 picks a free one and logs it. May be repeated"},
 
     {"tp", OPTION_POWER, FIELD(tp), "Workers", "N", "1", 1, 8, NULL,
