@@ -190,8 +190,6 @@ static struct value make_range(struct budget *budget, const struct arguments *ar
             budget_fail(budget, STATUS_INVALID_ARGUMENT, "a range of more than %d", MAX_RANGE);
         range->n = (size_t)n;
     }
-    if (range->n <= 1)
-        range->step = up ? 1 : -1; // may be anything, and is multiplied elsewhere
     return (struct value){.type = VALUE_RANGE, .range = range};
 }
 

@@ -248,7 +248,9 @@ static struct value filter_float(struct budget *budget, struct value subject,
     struct value number = subject;
     if (subject.type == VALUE_STRING && !parse_number(budget, subject, &number))
         return fallback ? *fallback : value_float(0);
-    if (!value_is_number(number) || number.type == VALUE_BIG_INTEGER)
+    if (number.type == VALUE_BIG_INTEGER) // its text has a NUL behind
+        return value_float(strtod(number.text->bytes, NULL));
+    if (!value_is_number(number))
         return fallback ? *fallback : value_float(0);
     return value_float(value_as_double(number));
 }

@@ -166,30 +166,42 @@ struct value value_attribute(struct budget *budget, struct value object, const c
     return item ? *item : value_undefined(name);
 }
 
-// Python's slice.indices: where to start and how many items to take.
-static size_t slice_bounds(struct budget *budget, struct value start, struct value stop,
-                           int64_t step, int64_t n, int64_t *out_first)
+// Python's slice.indices: where to start and to stop, and how many items that takes.
+static size_t slice_bounds(struct budget *budget, const struct value bounds[2], int64_t step,
+                           int64_t n, int64_t out_at[2])
 {
-    struct value bounds[2] = {start, stop};
-    int64_t at[2];
     int64_t low = step > 0 ? 0 : -1;
     int64_t high = step > 0 ? n : n - 1;
     for (int i = 0; i < 2; i++) {
         if (bounds[i].type == VALUE_NONE) {
-            at[i] = (step > 0) == (i == 0) ? low : high;
+            out_at[i] = (step > 0) == (i == 0) ? low : high;
             continue;
         }
         int64_t bound = value_as_integer(budget, bounds[i], "a slice bound");
         if (bound < 0)
             bound = bound < -n ? -1 - n : bound + n;
-        at[i] = bound < low ? low : bound > high ? high : bound;
+        out_at[i] = bound < low ? low : bound > high ? high : bound;
     }
-    *out_first = at[0];
-    int64_t distance = step > 0 ? at[1] - at[0] : at[0] - at[1];
+    int64_t distance = step > 0 ? out_at[1] - out_at[0] : out_at[0] - out_at[1];
     if (distance <= 0)
         return 0;
     uint64_t stride = step > 0 ? (uint64_t)step : -(uint64_t)step;
     return (size_t)(((uint64_t)distance - 1) / stride + 1);
+}
+
+static struct value slice_range(struct budget *budget, const struct range *from,
+                                const int64_t at[2], int64_t step, size_t n)
+{
+    struct range *range = budget_take(budget, 1, sizeof *range);
+    int64_t first, last;
+    range->n = n;
+    if (__builtin_mul_overflow(from->step, step, &range->step) ||
+        __builtin_mul_overflow(from->step, at[0], &first) ||
+        __builtin_add_overflow(from->start, first, &range->start) ||
+        __builtin_mul_overflow(from->step, at[1], &last) ||
+        __builtin_add_overflow(from->start, last, &range->stop))
+        budget_fail(budget, STATUS_INVALID_ARGUMENT, "an integer beyond 64 bits");
+    return (struct value){.type = VALUE_RANGE, .range = range};
 }
 
 static struct value slice_string(struct budget *budget, struct cord *text, int64_t first, size_t n,
@@ -221,21 +233,16 @@ struct value value_slice(struct budget *budget, struct value object, struct valu
     int64_t stride = step.type == VALUE_NONE ? 1 : value_as_integer(budget, step, "a slice step");
     if (stride == 0)
         budget_fail(budget, STATUS_INVALID_ARGUMENT, "a slice step must not be 0");
-    int64_t first;
-    size_t n = slice_bounds(budget, start, stop, stride, (int64_t)length, &first);
+    const struct value bounds[2] = {start, stop};
+    int64_t at[2];
+    size_t n = slice_bounds(budget, bounds, stride, (int64_t)length, at);
+    int64_t first = at[0];
+    if (object.type == VALUE_RANGE)
+        return slice_range(budget, object.range, at, stride, n);
     if (n <= 1)
         stride = 1; // may be anything, and is multiplied below
     if (object.type == VALUE_STRING)
         return n ? slice_string(budget, object.text, first, n, stride) : value_text(budget, "");
-    if (object.type == VALUE_RANGE) {
-        struct range *range = budget_take(budget, 1, sizeof *range);
-        int64_t unit = object.range->step;
-        *range = (struct range){.start = object.range->start + first * unit,
-                                .stop = object.range->start + (first + (int64_t)n * stride) * unit,
-                                .step = unit * stride,
-                                .n = n};
-        return (struct value){.type = VALUE_RANGE, .range = range};
-    }
     bool is_tuple = object.type == VALUE_LIST && object.list->kind == LIST_TUPLE;
     struct list *list = list_new(budget, is_tuple ? LIST_TUPLE : LIST_PLAIN, n);
     const struct list *items = value_items(budget, object);

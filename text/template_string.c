@@ -102,6 +102,8 @@ struct cord *string_case(struct budget *budget, struct cord *text, enum letter_c
         write_code_points(&writer, mapped, n_mapped, cord_byte_is_client(flat, at));
         if (!unicode_is_case_ignorable(c))
             after_cased = unicode_is_cased(c);
+        if (to == CASE_TITLE && word_start)
+            after_cased = false; // Jinja lowers the rest of a word by itself
         word_start = to == CASE_TITLE && splits_title(c);
         at += n;
     }
