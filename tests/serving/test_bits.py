@@ -71,9 +71,13 @@ def main():
                             together(daemon, requests), want)
             with Daemon(model, "--tp", "1", "--page-tokens", "16", "--kv-pages", "18",
                         *base) as daemon:
-                compare(report, f"{kind} {compute} preempted", together(daemon, requests), want)
-                stats = daemon.control.GetStats(control_pb2.GetStatsRequest())
-                report.check(f"{kind} {compute} preemptions", stats.preemptions > 0,
+                preempted = 0
+                for _ in range(20):  # how many requests meet is up to the clients' timing
+                    compare(report, f"{kind} {compute} preempted", together(daemon, requests), want)
+                    preempted = daemon.control.GetStats(control_pb2.GetStatsRequest()).preemptions
+                    if preempted:
+                        break
+                report.check(f"{kind} {compute} preemptions", preempted > 0,
                              "the pool was not small enough to preempt")
             for world in (2, 4, 8):
                 with Daemon(model, "--tp", str(world), *base) as daemon:
