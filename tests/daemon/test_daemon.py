@@ -41,16 +41,19 @@ def eventually(condition, text, seconds=PATIENCE):
 
 
 class Daemon:
-    """with Daemon("--tp", "2") as d: a running gemmad, ready."""
+    """with Daemon("--tp", "2") as d: a running gemmad, ready.
 
-    def __init__(self, *arguments, listen="127.0.0.1:0", model=MODEL):
+    slow: with the portable kernels, so that a stream is still running when a signal comes.
+    """
+
+    def __init__(self, *arguments, listen="127.0.0.1:0", model=MODEL, slow=False):
         self.log_file = tempfile.NamedTemporaryFile("w+", prefix="gemmad-log-", suffix=".txt")
         read, write = os.pipe()
         self.process = subprocess.Popen(
             [GEMMAD, *([model] if model else []), "--listen", listen, "--ready-fd", str(write),
-             "--max-context", "4096", *arguments],
+             "--max-context", "8192", *arguments],
             pass_fds=[write], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=self.log_file)
+            stderr=self.log_file, env=os.environ | ({"GEMMAD_KERNELS": "twin"} if slow else {}))
         os.close(write)
         ready, _, _ = select.select([read], [], [], PATIENCE)
         with os.fdopen(read) as lines:
@@ -154,8 +157,8 @@ def test_two_listeners_serve_the_same():
 
 
 def test_sigterm_lets_a_running_stream_finish():
-    with Daemon("--drain-timeout", "10m") as d:
-        stream = d.stream(600)
+    with Daemon("--drain-timeout", "10m", slow=True) as d:
+        stream = d.stream(300)
         d.process.send_signal(signal.SIGTERM)
         eventually(lambda: " drain " in d.log(), "the drain is logged")
         refused = d.ctl("generate", "--max-tokens", "3", "hello")
@@ -166,8 +169,8 @@ def test_sigterm_lets_a_running_stream_finish():
 
 
 def test_a_second_sigterm_stops_at_once():
-    with Daemon("--drain-timeout", "10m", "--tp", "2") as d:
-        stream = d.stream(3500)
+    with Daemon("--drain-timeout", "10m", "--tp", "2", slow=True) as d:
+        stream = d.stream(8000)
         d.process.send_signal(signal.SIGTERM)
         eventually(lambda: " drain " in d.log(), "the drain is logged")
         started = time.monotonic()
@@ -179,8 +182,8 @@ def test_a_second_sigterm_stops_at_once():
 
 
 def test_a_drain_that_takes_too_long_is_cut():
-    with Daemon("--drain-timeout", "100ms") as d:
-        stream = d.stream(3500)
+    with Daemon("--drain-timeout", "100ms", slow=True) as d:
+        stream = d.stream(8000)
         d.process.send_signal(signal.SIGTERM)
         d.process.wait(PATIENCE)
         stream.communicate(timeout=PATIENCE)
@@ -188,8 +191,8 @@ def test_a_drain_that_takes_too_long_is_cut():
 
 
 def test_a_killed_worker_fails_its_requests_and_the_group_recovers():
-    with Daemon("--tp", "2") as d:
-        stream = d.stream(3500)
+    with Daemon("--tp", "2", slow=True) as d:
+        stream = d.stream(8000)
         before = d.workers()
         os.kill(before[1], signal.SIGKILL)
         _, err = stream.communicate(timeout=PATIENCE)
