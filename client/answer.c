@@ -116,8 +116,6 @@ enum status answer_print(const struct invocation *invocation, struct text_buffer
         st = error_set(err, STATUS_INTERNAL, "%s", answer.broken);
     if (st == STATUS_OK && answer.aborted)
         st = error_set(err, STATUS_ABORTED, "the request was aborted");
-    if (fflush(stdout) != 0 || ferror(stdout))
-        st = error_set(err, STATUS_DATA_LOSS, "the output cannot be written");
     if (out_text)
         text_buffer_append(out_text, answer.sequences[0].text.data,
                            answer.sequences[0].text.length);

@@ -223,14 +223,9 @@ static enum exit_code run(struct invocation *invocation)
     free(clients);
     double seconds = (double)(clock_now_ns() - start_ns) / 1e9;
 
-    enum exit_code code = EXIT_OK;
-    if (interrupt_happened()) {
-        code = EXIT_INTERRUPTED;
-    } else {
+    if (!interrupt_happened())
         (settings->json ? print_json : print_table)(&sum, settings, seconds);
-        if (sum.n_failed > 0)
-            code = call_failed(&sum.first_error);
-    }
+    enum exit_code code = sum.n_failed > 0 ? call_failed(&sum.first_error) : EXIT_OK;
     samples_finish(&sum.first_token);
     samples_finish(&sum.between_tokens);
     samples_finish(&sum.end_to_end);

@@ -75,7 +75,7 @@ static enum exit_code say(struct chat *chat, const char *text, size_t n)
     enum status st = answer_print(chat->invocation, &answer, &err);
     enum exit_code code = EXIT_OK;
     if (st != STATUS_OK)
-        code = interrupt_happened() ? EXIT_INTERRUPTED : call_failed(&err);
+        code = call_failed(&err);
     else if (!chat->invocation->settings->json && !isatty(STDOUT_FILENO) &&
              (!answer.length || answer.data[answer.length - 1] != '\n'))
         putchar('\n'); // an answer a line, for whoever reads the pipe

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/interrupt.h"
 #include "client/request_options.h"
 
 const struct command *const commands[] = {
@@ -146,6 +147,8 @@ void complain(const char *format, ...)
 
 enum exit_code call_failed(const struct error *err)
 {
+    if (interrupt_happened())
+        return EXIT_INTERRUPTED;
     complain("%s: %s", status_name(err->status), err->message);
     return EXIT_REQUEST_FAILED;
 }

@@ -54,7 +54,7 @@ void command_describe(const struct command *command, struct text_buffer *out);
 
 /* Says on stderr why something failed. */
 void complain(const char *format, ...) PRINTF_LIKE(1, 2);
-/* Says why a call failed; gives the exit code. */
+/* Says why a call failed, unless the user ended it; gives the exit code. */
 enum exit_code call_failed(const struct error *err);
 /* Says that the command line is wrong, and where to read more. */
 enum exit_code wrong_usage(const struct command *command, const struct error *err);

@@ -3,7 +3,6 @@
 
 #include "client/answer.h"
 #include "client/input.h"
-#include "client/interrupt.h"
 #include "client/request_options.h"
 
 static const struct option tokens_table[] = {
@@ -79,7 +78,7 @@ static enum exit_code run(struct invocation *invocation)
         complain("%s", err.message);
         code = EXIT_USAGE;
     } else if (answer_print(invocation, NULL, &err) != STATUS_OK) {
-        code = interrupt_happened() ? EXIT_INTERRUPTED : call_failed(&err);
+        code = call_failed(&err);
     }
     text_buffer_finish(&text);
     return code;

@@ -18,6 +18,7 @@ static sigset_t signals(void)
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGUSR1); // interrupt_end's, for the thread
     return set;
 }
 
@@ -30,6 +31,8 @@ static void *wait_for_signals(void *context)
         CHECK(sigwait(&set, &signal) == 0);
         if (atomic_load(&ending))
             return NULL;
+        if (signal == SIGUSR1)
+            continue;
         bool again = atomic_exchange(&happened, true);
         if (client_cancel_calls(client) == 0 || again)
             _exit(EXIT_INTERRUPTED);
@@ -51,7 +54,7 @@ void interrupt_begin(struct client *client)
 void interrupt_end(void)
 {
     atomic_store(&ending, true);
-    pthread_kill(thread, SIGTERM);
+    pthread_kill(thread, SIGUSR1);
     pthread_join(thread, NULL);
 }
 

@@ -71,7 +71,9 @@ int main(int argc, char **argv)
         code = run(&invocation);
     }
     settings_finish(&settings);
-    if (fflush(stdout) != 0 && code == EXIT_OK)
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        complain("the output cannot be written");
         code = EXIT_REQUEST_FAILED;
+    }
     return (int)code;
 }

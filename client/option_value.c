@@ -145,12 +145,22 @@ static enum status add_bias(Gemmad__V1__Sampling__LogitBiasEntry ***list, size_t
     entry->has_key = entry->has_value = true;
     entry->key = (uint32_t)id;
     entry->value = (float)value;
-    *list = mem_resized(*list, *n + 1, sizeof **list);
+    *list = mem_resized(*list, *n + 1, sizeof(void *));
     (*list)[(*n)++] = entry;
     return STATUS_OK;
 }
 
-static enum status set_value(const struct option *option, void *field, size_t *n, const char *text,
+static enum status add_item(const struct option *option, void *list, size_t *n, const char *text,
+                            struct error *err)
+{
+    if (option->type == OPTION_TEXTS)
+        return add_text(list, n, text, err);
+    if (option->type == OPTION_TOKEN_IDS)
+        return add_token_ids(list, n, text, err);
+    return add_bias(list, n, text, err);
+}
+
+static enum status set_value(const struct option *option, void *field, const char *text,
                              struct error *err)
 {
     switch (option->type) {
@@ -162,8 +172,6 @@ static enum status set_value(const struct option *option, void *field, size_t *n
         return STATUS_OK;
     case OPTION_BYTES:
         return set_bytes(field, text, err);
-    case OPTION_TEXTS:
-        return add_text(field, n, text, err);
     case OPTION_COUNT:
     case OPTION_NUMBER:
         return set_integer(option, field, text, err);
@@ -173,27 +181,27 @@ static enum status set_value(const struct option *option, void *field, size_t *n
         return set_real(field, text, err);
     case OPTION_SECONDS:
         return set_seconds(field, text, err);
+    case OPTION_TEXTS: // lists are add_item's
     case OPTION_TOKEN_IDS:
-        return add_token_ids(field, n, text, err);
     case OPTION_BIASES:
-        return add_bias(field, n, text, err);
+        break;
     }
     return error_set(err, STATUS_INTERNAL, "flag %s has no type", option->name);
-}
-
-static bool is_list(enum option_type type)
-{
-    return type == OPTION_TEXTS || type == OPTION_TOKEN_IDS || type == OPTION_BIASES;
 }
 
 enum status option_set(const struct option *option, struct settings *settings, const char *text,
                        struct error *err)
 {
     char *base = (char *)settings;
-    void *presence = option->presence == OPTION_NO_PRESENCE ? NULL : base + option->presence;
-    bool list = is_list(option->type);
-    enum status st = set_value(option, base + option->offset, list ? presence : NULL, text, err);
-    if (st == STATUS_OK && presence && !list)
-        *(protobuf_c_boolean *)presence = true;
+    void *field = base + option->offset;
+    bool has_presence = option->presence != OPTION_NO_PRESENCE;
+    if (option->type == OPTION_TEXTS || option->type == OPTION_TOKEN_IDS ||
+        option->type == OPTION_BIASES) {
+        CHECK(has_presence);
+        return add_item(option, field, (size_t *)(base + option->presence), text, err);
+    }
+    enum status st = set_value(option, field, text, err);
+    if (st == STATUS_OK && has_presence)
+        *(protobuf_c_boolean *)(base + option->presence) = true;
     return st;
 }

@@ -36,13 +36,15 @@ struct option {
     const char *help;
 };
 
-/* offset, presence of a field of its own, of an optional one in a message, of a list. */
+/* offset, presence of a field of its own, of an optional one in a message, of a list.
+ * NOLINTBEGIN(bugprone-macro-parentheses): they are names of members */
 #define OPTION_NO_PRESENCE SIZE_MAX
 #define OPTION_PLAIN(field) offsetof(struct settings, field), OPTION_NO_PRESENCE
 #define OPTION_FIELD(message, field) \
     offsetof(struct settings, message.field), offsetof(struct settings, message.has_##field)
 #define OPTION_LIST(message, field) \
     offsetof(struct settings, message.field), offsetof(struct settings, message.n_##field)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 struct option_group {
     const char *title;

@@ -39,7 +39,7 @@ static void print_text_row(const char *name, ProtobufCBinaryData text)
     row(name, "%.*s", (int)text.len, text.data ? (const char *)text.data : "");
 }
 
-static void print_server(const Gemmad__V1__GetServerInfoResponse *info)
+static void print_server(const Gemmad__V1__GetServerInfoResponse *info, bool workers_up)
 {
     print_text_row("state", info->state);
     print_text_row("model", info->model);
@@ -47,7 +47,7 @@ static void print_server(const Gemmad__V1__GetServerInfoResponse *info)
     uint64_t minutes = info->uptime_ms / 60000;
     row("up", "%" PRIu64 " d %" PRIu64 " h %" PRIu64 " min %.0f s", minutes / 1440,
         minutes / 60 % 24, minutes % 60, (double)(info->uptime_ms % 60000) / 1000);
-    row("workers", "%" PRIu32, info->world_size);
+    row("workers", "%" PRIu32 "%s", info->world_size, workers_up ? "" : ", which are NOT up");
     row("compute", "%.*s, kernels %.*s", (int)info->compute.len,
         info->compute.data ? (char *)info->compute.data : "", (int)info->kernels.len,
         info->kernels.data ? (char *)info->kernels.data : "");
@@ -70,8 +70,6 @@ static void print_stats(const Gemmad__V1__GetStatsResponse *stats, uint32_t page
         row(name, "%" PRIu32 " of %" PRIu32 " pages free, %" PRIu32 " tokens each",
             stats->pages[i]->free_pages, stats->pages[i]->total_pages, page_tokens);
     }
-    if (!stats->workers_up)
-        row("workers", "DOWN: being restarted");
 }
 
 static void print_json(const ProtobufCMessage *info, const ProtobufCMessage *stats)
@@ -113,8 +111,9 @@ static enum exit_code print_once(const struct invocation *invocation)
         print_json(info, stats);
     } else {
         const Gemmad__V1__GetServerInfoResponse *server = (Gemmad__V1__GetServerInfoResponse *)info;
-        print_server(server);
-        print_stats((Gemmad__V1__GetStatsResponse *)stats, server->page_tokens);
+        const Gemmad__V1__GetStatsResponse *counters = (Gemmad__V1__GetStatsResponse *)stats;
+        print_server(server, counters->workers_up);
+        print_stats(counters, server->page_tokens);
     }
     fflush(stdout);
     client_free_message(info);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "client/interrupt.h"
 #include "proto/health.pb-c.h"
 
 #define RETRY_NS (200 * NS_PER_MS)
@@ -73,9 +74,10 @@ static enum exit_code run(struct invocation *invocation)
             see(&wait, CANNOT_CONNECT);
         if (wait.progress == SERVING)
             return EXIT_OK;
-        if (st == STATUS_CANCELLED)
-            return EXIT_INTERRUPTED;
-        if (st != STATUS_OK && st != STATUS_UNAVAILABLE && st != STATUS_DEADLINE_EXCEEDED)
+        // a server that stops ends the stream with CANCELLED or UNAVAILABLE
+        bool again = st == STATUS_OK || st == STATUS_UNAVAILABLE || st == STATUS_CANCELLED ||
+                     st == STATUS_DEADLINE_EXCEEDED;
+        if (!again || interrupt_happened())
             return call_failed(&err);
         pause_ns(RETRY_NS);
     }

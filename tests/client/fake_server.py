@@ -54,10 +54,15 @@ class Inference(inference_pb2_grpc.InferenceServicer):
         self.requests = []
         self.cancelled = threading.Event()
         self.aborts = []
+        self.begun = threading.Semaphore(0)
+        self.chat_script = self.token_script = ""  # names of the scripts of such prompts
 
     def Generate(self, request, context):
         self.requests.append(request)
-        script = getattr(self, "script_" + request.text, None) if request.text else None
+        self.begun.release()
+        by_kind = {"text": request.text, "chat_json": self.chat_script,
+                   "token_ids": self.token_script}
+        script = getattr(self, "script_" + by_kind[request.WhichOneof("prompt")], None)
         if script:
             yield from script(context)
             return

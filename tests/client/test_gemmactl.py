@@ -240,10 +240,29 @@ def test_ctrl_c_ends_a_stream_and_tells_the_server():
         check(s.inference.cancelled.wait(PATIENCE), "the server's call was cancelled")
 
 
+def test_a_second_ctrl_c_or_one_without_a_call_ends_the_program():
+    process = subprocess.Popen([GEMMACTL, "--address", free_address(), "wait"],
+                               stderr=subprocess.PIPE)
+    read_until(process.stderr.fileno(), b"nothing answers there yet")
+    process.send_signal(signal.SIGINT)
+    same(process.wait(PATIENCE), 130)
+    process.stderr.close()
+
+
+def test_output_that_cannot_be_written_is_exit_1():
+    with Server() as s, open("/dev/full", "w") as full:
+        for arguments in (["generate", "hi"], ["status"]):
+            process = subprocess.run([GEMMACTL, "--address", s.address, *arguments], stdout=full,
+                                     stderr=subprocess.PIPE, timeout=PATIENCE)
+            same((arguments, process.returncode), (arguments, 1))
+            check(process.stderr, "it says so")
+
+
 def test_status_is_a_table_or_json():
     with Server() as s:
         table = ok(s, "status")
         for part in ("serving", "1 d 1 h 1 min 2 s", "1099511627776", "4 of 10 pages free",
+                     "NOT up",
                      "forward 2.00 ms"):
             check(part in table, f"{part!r} in {table}")
         status = json.loads(ok(s, "status", "--json"))
@@ -343,6 +362,40 @@ def test_chat_in_a_terminal_has_a_prompt_and_ends_at_ctrl_d():
         os.write(ours, b"\x04")
         same(process.wait(PATIENCE), 0)
         os.close(ours)
+
+
+def test_ctrl_c_in_chat_ends_the_answer_then_the_program():
+    with Server() as s:
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen([GEMMACTL, "--address", s.address, "chat"], stdin=theirs,
+                                   stdout=theirs, stderr=theirs, start_new_session=True)
+        os.close(theirs)
+        read_until(ours, b"> ")
+        s.inference.chat_script = "endless"
+        os.write(ours, b"hi\n")
+        read_until(ours, b"first")
+        process.send_signal(signal.SIGINT)
+        read_until(ours, b"> ")
+        check(s.inference.cancelled.wait(PATIENCE), "the server's call was cancelled")
+        s.inference.chat_script = ""
+        os.write(ours, b"again\n")
+        read_until(ours, b"said: \xc3\xbc \r\n> ")
+        messages = json.loads(s.inference.requests[1].chat_json)["messages"]
+        same([m["content"] for m in messages], ["hi", "first", "again"])
+        process.send_signal(signal.SIGINT)
+        same(process.wait(PATIENCE), 130)
+        os.close(ours)
+
+
+def test_ctrl_c_ends_a_bench():
+    with Server() as s:
+        s.inference.token_script = "endless"
+        process = subprocess.Popen([GEMMACTL, "--address", s.address, "bench", "-c", "4"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        s.inference.begun.acquire(timeout=PATIENCE)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=PATIENCE)
+        same((process.returncode, out), (130, b""))
 
 
 def test_bench_counts_every_token():
