@@ -95,6 +95,9 @@ bool event_queue_push(struct event_queue *queue, const struct engine_event *even
         to = NULL;
     if (!to)
         n += sizeof *to;
+    // As large as its request made it, once, with the first delta right behind it.
+    if (event->type == ENGINE_EVENT_PROMPT)
+        n = 0;
     if (queue->first && (n > queue->max_bytes || queue->n_bytes > queue->max_bytes - n))
         return false;
     if (!to)

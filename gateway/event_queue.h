@@ -1,8 +1,8 @@
 /* gateway/event_queue.h - what one client has not read yet of its request's events.
  *
  * Deltas of one sequence that wait are merged, so a slow client gets fewer and larger messages and
- * the queue has at most a few entries a sequence; the bound is on bytes. Thread: the owner locks.
- */
+ * the queue has at most a few entries a sequence; the bound is on the bytes of all events but the
+ * prompt's. Thread: the owner locks. */
 #ifndef GEMMAD_GATEWAY_EVENT_QUEUE_H
 #define GEMMAD_GATEWAY_EVENT_QUEUE_H
 
@@ -20,7 +20,7 @@ struct queued_event {
     size_t n_entries_capacity;
     struct token_logprob *entries; /* [n_all_entries], by token */
     size_t n_all_entries, entries_capacity;
-    size_t n_bytes; /* that it stands for */
+    size_t n_bytes; /* that count */
 };
 
 struct event_queue {

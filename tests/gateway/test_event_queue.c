@@ -102,6 +102,27 @@ TEST(the_bound_is_on_bytes_and_one_event_always_fits)
     event_queue_finish(&queue);
 }
 
+TEST(a_large_prompt_event_leaves_the_room_to_the_deltas)
+{
+    struct event_queue queue;
+    event_queue_init(&queue, 1, 1000);
+    static uint32_t ids[1000];
+    push(&queue,
+         (struct engine_event){.type = ENGINE_EVENT_PROMPT, .token_ids = ids, .n_token_ids = 1000});
+    static char text[501];
+    memset(text, 'x', 500);
+    push(&queue, delta(0, text, NULL));
+    struct engine_event more = delta(0, text, NULL);
+    ASSERT(!event_queue_push(&queue, &more)); // the deltas' own bound stands
+    struct queued_event *prompt = event_queue_pop(&queue);
+    ASSERT(prompt && prompt->event.type == ENGINE_EVENT_PROMPT);
+    ASSERT_EQ(prompt->event.n_token_ids, 1000);
+    queued_event_destroy(prompt);
+    expect_delta(&queue, 0, text, 0);
+    ASSERT_EQ(queue.n_bytes, 0);
+    event_queue_finish(&queue);
+}
+
 TEST(a_merged_message_stays_below_what_clients_take)
 {
     struct event_queue queue;
