@@ -102,7 +102,6 @@ size_t control_service_methods(struct gateway_state *state, struct rpc_method *o
         {.path = "/gemmad.v1.Control/GetStats", .on_request = on_get_stats},
         {
             .path = "/gemmad.v1.Control/Drain",
-            .lasting = true,
             .on_request = on_drain,
             .next = next_of_drain,
             .on_closed = on_drain_closed,

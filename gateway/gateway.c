@@ -16,6 +16,7 @@ struct gateway {
     struct gateway_state state;
     struct rpc_method methods[N_SERVICES * SERVICE_MAX_METHODS];
     struct rpc_server *server;
+    bool shut_down;
 };
 
 static size_t collect_methods(struct gateway *gateway)
@@ -62,6 +63,7 @@ void gateway_destroy(struct gateway *gateway)
 {
     if (!gateway)
         return;
+    gateway_shutdown(gateway, 0);
     rpc_server_destroy(gateway->server);
     gateway_state_finish(&gateway->state);
     free(gateway);
@@ -96,5 +98,9 @@ void gateway_drain(struct gateway *gateway, void (*on_drained)(void *context), v
 
 void gateway_shutdown(struct gateway *gateway, uint64_t grace_ns)
 {
+    if (gateway->shut_down || !gateway->server)
+        return;
+    gateway->shut_down = true;
     rpc_server_shutdown(gateway->server, grace_ns);
+    gateway_state_wait_drained(&gateway->state); // every call is gone, so this is soon
 }

@@ -46,20 +46,20 @@ static void reply(struct rpc_call *call,
 }
 
 static void reply_error(struct rpc_call *call,
-                        Grpc__Reflection__V1__ServerReflectionResponse *response,
-                        enum status status, const char *text)
+                        Grpc__Reflection__V1__ServerReflectionResponse response, enum status status,
+                        const char *text)
 {
     Grpc__Reflection__V1__ErrorResponse error = GRPC__REFLECTION__V1__ERROR_RESPONSE__INIT;
     error.has_error_code = error.has_error_message = true;
     error.error_code = (int32_t)status;
     error.error_message = service_text(text);
-    response->message_response_case = ANSWER_OF(ERROR_RESPONSE);
-    response->error_response = &error;
-    reply(call, response);
+    response.message_response_case = ANSWER_OF(ERROR_RESPONSE);
+    response.error_response = &error;
+    reply(call, &response);
 }
 
 static void reply_file(struct rpc_call *call,
-                       Grpc__Reflection__V1__ServerReflectionResponse *response,
+                       Grpc__Reflection__V1__ServerReflectionResponse response,
                        const struct proto_file *file, const char *complaint)
 {
     if (!file) {
@@ -71,13 +71,13 @@ static void reply_file(struct rpc_call *call,
         GRPC__REFLECTION__V1__FILE_DESCRIPTOR_RESPONSE__INIT;
     files.n_file_descriptor_proto = 1;
     files.file_descriptor_proto = &bytes;
-    response->message_response_case = ANSWER_OF(FILE_DESCRIPTOR_RESPONSE);
-    response->file_descriptor_response = &files;
-    reply(call, response);
+    response.message_response_case = ANSWER_OF(FILE_DESCRIPTOR_RESPONSE);
+    response.file_descriptor_response = &files;
+    reply(call, &response);
 }
 
 static void reply_services(struct rpc_call *call,
-                           Grpc__Reflection__V1__ServerReflectionResponse *response)
+                           Grpc__Reflection__V1__ServerReflectionResponse response)
 {
     CHECK(n_proto_services <= MAX_SERVICES);
     Grpc__Reflection__V1__ServiceResponse services[MAX_SERVICES];
@@ -92,9 +92,9 @@ static void reply_services(struct rpc_call *call,
         GRPC__REFLECTION__V1__LIST_SERVICE_RESPONSE__INIT;
     answer.n_service = n_proto_services;
     answer.service = list;
-    response->message_response_case = ANSWER_OF(LIST_SERVICES_RESPONSE);
-    response->list_services_response = &answer;
-    reply(call, response);
+    response.message_response_case = ANSWER_OF(LIST_SERVICES_RESPONSE);
+    response.list_services_response = &answer;
+    reply(call, &response);
 }
 
 static void on_request(struct rpc_call *call, const uint8_t *bytes, size_t n)
@@ -115,20 +115,20 @@ static void on_request(struct rpc_call *call, const uint8_t *bytes, size_t n)
     response.original_request = request;
     switch (request->message_request_case) {
     case CASE_OF(LIST_SERVICES):
-        reply_services(call, &response);
+        reply_services(call, response);
         break;
     case CASE_OF(FILE_BY_FILENAME):
-        reply_file(call, &response, find_file(request->file_by_filename), "no such file");
+        reply_file(call, response, find_file(request->file_by_filename), "no such file");
         break;
     case CASE_OF(FILE_CONTAINING_SYMBOL):
-        reply_file(call, &response, find_symbol(request->file_containing_symbol), "no such symbol");
+        reply_file(call, response, find_symbol(request->file_containing_symbol), "no such symbol");
         break;
     case CASE_OF(FILE_CONTAINING_EXTENSION):
     case CASE_OF(ALL_EXTENSION_NUMBERS_OF_TYPE):
-        reply_error(call, &response, STATUS_NOT_FOUND, "there are no extensions");
+        reply_error(call, response, STATUS_NOT_FOUND, "there are no extensions");
         break;
     default:
-        reply_error(call, &response, STATUS_INVALID_ARGUMENT, "no question in the request");
+        reply_error(call, response, STATUS_INVALID_ARGUMENT, "no question in the request");
     }
     message_free(message);
 }

@@ -165,6 +165,9 @@ static void create_grpc_server(struct rpc_server *server)
         int_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, (int)server->c.max_streams),
         int_arg(GRPC_ARG_ALLOW_REUSEPORT, 0), // two servers on one port would share its clients
         int_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE),
+        // A client whose machine is gone says nothing: its requests are ended by a lost ping.
+        int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, 60000),
+        int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20000),
         // Clients may look whether a long answer is still coming.
         int_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10000),
         int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
@@ -199,6 +202,16 @@ static enum status bind_address(struct rpc_server *server, const char *address, 
     return STATUS_OK;
 }
 
+static void on_shut_down(struct rpc_tag *tag, bool ok)
+{
+    (void)ok;
+    struct rpc_server *server = tag->owner;
+    pthread_mutex_lock(&server->lock);
+    server->shut_down = true;
+    pthread_cond_broadcast(&server->changed);
+    pthread_mutex_unlock(&server->lock);
+}
+
 static enum status start_threads(struct rpc_server *server, struct error *err)
 {
     grpc_server_start(server->server);
@@ -220,6 +233,7 @@ enum status rpc_server_create(const struct rpc_server_config *config, struct rpc
 {
     struct rpc_server *server = mem_zeroed(1, sizeof *server);
     server->c = *config;
+    server->shutdown_tag = (struct rpc_tag){on_shut_down, server};
     server->addresses = mem_zeroed(config->n_listen, sizeof *server->addresses);
     server->threads = mem_zeroed(config->n_threads, sizeof *server->threads);
     pthread_mutex_init(&server->lock, NULL);
@@ -254,16 +268,6 @@ const char *rpc_server_address(const struct rpc_server *server, size_t i)
     return server->addresses[i];
 }
 
-static void on_shut_down(struct rpc_tag *tag, bool ok)
-{
-    (void)ok;
-    struct rpc_server *server = tag->owner;
-    pthread_mutex_lock(&server->lock);
-    server->shut_down = true;
-    pthread_cond_broadcast(&server->changed);
-    pthread_mutex_unlock(&server->lock);
-}
-
 static void wait_for_awaited(struct rpc_server *server, uint64_t grace_ns)
 {
     uint64_t deadline;
@@ -289,7 +293,6 @@ void rpc_server_shutdown(struct rpc_server *server, uint64_t grace_ns)
 {
     if (!server->server)
         return;
-    server->shutdown_tag = (struct rpc_tag){on_shut_down, server};
     grpc_server_shutdown_and_notify(server->server, server->threads[0].queue,
                                     &server->shutdown_tag);
     if (server->n_started == 0)

@@ -16,11 +16,13 @@ void gateway_state_init(struct gateway_state *state)
 {
     *state = (struct gateway_state){.serving = true, .started_ns = clock_now_ns()};
     pthread_mutex_init(&state->lock, NULL);
+    pthread_cond_init(&state->changed, NULL);
 }
 
 void gateway_state_finish(struct gateway_state *state)
 {
     CHECK(!state->watchers);
+    pthread_cond_destroy(&state->changed);
     pthread_mutex_destroy(&state->lock);
 }
 
@@ -89,18 +91,31 @@ bool gateway_state_drained(struct gateway_state *state)
     return drained;
 }
 
+// The callback has returned before anybody hears of it: state may be gone soon after that.
 static void set_drained(void *context)
 {
     struct gateway_state *state = context;
     pthread_mutex_lock(&state->lock);
-    state->drained = true;
-    void (*on_drained)(void *) = state->on_drained;
-    void *drained_context = state->drained_context;
-    state->on_drained = NULL;
-    wake_watchers(state);
-    pthread_mutex_unlock(&state->lock);
-    if (on_drained)
+    while (state->on_drained) {
+        void (*on_drained)(void *) = state->on_drained;
+        void *drained_context = state->drained_context;
+        state->on_drained = NULL;
+        pthread_mutex_unlock(&state->lock);
         on_drained(drained_context);
+        pthread_mutex_lock(&state->lock);
+    }
+    state->drained = true;
+    wake_watchers(state);
+    pthread_cond_broadcast(&state->changed);
+    pthread_mutex_unlock(&state->lock);
+}
+
+void gateway_state_wait_drained(struct gateway_state *state)
+{
+    pthread_mutex_lock(&state->lock);
+    while (state->draining && !state->drained)
+        pthread_cond_wait(&state->changed, &state->lock);
+    pthread_mutex_unlock(&state->lock);
 }
 
 void gateway_state_drain(struct gateway_state *state)

@@ -16,6 +16,7 @@ struct gateway_watcher;
 
 struct gateway_state {
     pthread_mutex_t lock;
+    pthread_cond_t changed; /* drained */
     /* Under the lock. */
     bool serving, draining, drained;
     void (*on_drained)(void *context);
@@ -54,6 +55,9 @@ void gateway_state_drain(struct gateway_state *state);
 /* on_drained is called once drained, maybe at once. */
 void gateway_state_on_drained(struct gateway_state *state, void (*on_drained)(void *context),
                               void *context);
+
+/* If it drains, waits until the engine has said that it is done: it calls back into state. */
+void gateway_state_wait_drained(struct gateway_state *state);
 
 /* The call is woken at every change until unwatch; holds a reference. */
 struct gateway_watcher *gateway_state_watch(struct gateway_state *state, struct rpc_call *call);

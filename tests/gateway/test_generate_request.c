@@ -548,7 +548,7 @@ TEST(special_tokens_in_a_chat_are_text_unless_the_server_says_otherwise)
 TEST(unpacking_has_a_limit)
 {
     // A stop string of two bytes on the wire is sixteen in memory, and lists grow by copying.
-    size_t n = 15 << 20;
+    size_t n = (15 << 20) + 1;
     uint8_t *bytes = mem_zeroed(n, 1);
     size_t at = 0;
     bytes[at++] = 0x3A; // stopping, as long as the rest

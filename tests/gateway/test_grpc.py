@@ -64,11 +64,14 @@ class Server:
         check("the server ends with all pages in place", code == 0 and last == "pages whole",
               f"{code} {last}")
 
-    def idle_stats(self):
-        """Once nothing runs."""
-        for _ in range(1000):
-            stats = self.control.GetStats(control_pb2.GetStatsRequest())
-            if stats.running == 0 and stats.waiting == 0:
+    def stats(self):
+        return self.control.GetStats(control_pb2.GetStatsRequest())
+
+    def idle_stats(self, n_requests=0):
+        """Once so many requests have come and nothing runs."""
+        for _ in range(3000):
+            stats = self.stats()
+            if stats.running == 0 and stats.waiting == 0 and stats.requests >= n_requests:
                 break
             time.sleep(0.01)
         return stats
@@ -115,7 +118,7 @@ def test_loading():
     check("GetModelInfo is UNAVAILABLE while loading", code == Code.UNAVAILABLE, (code, why))
     info = server.control.GetServerInfo(control_pb2.GetServerInfoRequest())
     check("the state is loading", info.state == "loading" and info.version == "test", info)
-    server.control.GetStats(control_pb2.GetStatsRequest())
+    server.stats()
     server.tell("load")
     check("Watch sees SERVING", next(watched).status == SERVING)
     server.tell("serving 0")
@@ -291,7 +294,7 @@ def test_ends(server):
     r = request()
     r.request_id = "the one"
     call = server.inference.Generate(r)
-    while server.control.GetStats(control_pb2.GetStatsRequest()).running == 0:
+    while server.stats().running == 0:
         time.sleep(0.01)
     code, why = error_of(lambda: server.inference.Generate(r))
     check("an id in use is refused", code == Code.ALREADY_EXISTS and "the one" in why, why)
@@ -314,14 +317,19 @@ def test_ends(server):
 
 
 def test_slow_client(server):
+    before = server.stats().requests
     r = request(n_prompt=5, max_tokens=900, n=8)
     r.response.logprobs = 20
-    call = server.inference.Generate(r)
-    time.sleep(1)  # the client does not read, the server must not wait for it
+    # Its window does not grow by itself.
+    channel = grpc.insecure_channel(server.addresses[0], [("grpc.http2.bdp_probe", 0)])
+    call = inference_pb2_grpc.InferenceStub(channel).Generate(r)
+    # Nobody reads it, and the server must not wait for that.
     check("others are served", len(generate(server, request())[0].tokens) == 20)
+    server.idle_stats(before + 2)
     code, why = error_of(lambda: call)
     check("a client that does not read is ended", code == Code.RESOURCE_EXHAUSTED, (code, why))
     check("its pages are free", pages_are_whole(server.idle_stats()))
+    channel.close()
 
 
 def reflected_generate(server):
@@ -399,7 +407,7 @@ def test_drain():
     next(watched)
     server.tell("hold")
     running = server.inference.Generate(request())
-    while server.control.GetStats(control_pb2.GetStatsRequest()).running == 0:
+    while server.stats().running == 0:
         time.sleep(0.01)
     drain = server.control.Drain.future(control_pb2.DrainRequest())
     check("Watch sees the draining", next(watched).status == NOT_SERVING)
@@ -424,7 +432,7 @@ def test_shutdown():
     for thread in threads:
         thread.start()
     while True:
-        stats = server.control.GetStats(control_pb2.GetStatsRequest())
+        stats = server.stats()
         if stats.running + stats.waiting == 20:
             break
         time.sleep(0.01)
