@@ -289,8 +289,10 @@ static double run_case(const struct tokenizer *tokenizer, uint32_t n_sequences, 
     pthread_mutex_unlock(&d.lock);
     engine_destroy(engine);
     qsort(d.samples, d.n_samples, sizeof *d.samples, compare_samples);
-    double median = (double)d.samples[d.n_samples / 2] / 1e3;
-    double p99 = (double)d.samples[(uint64_t)d.n_samples * 99 / 100] / 1e3;
+    size_t middle = d.n_samples / 2;
+    size_t last_percent = (size_t)d.n_samples * 99 / 100;
+    double median = (double)d.samples[middle] / 1e3;
+    double p99 = (double)d.samples[last_percent] / 1e3;
     printf("%9u %8u %8d %12.1f %12.1f\n", n_sequences, n_prompt, n_logprobs, median, p99);
     fflush(stdout);
     close_device(&d);

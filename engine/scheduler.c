@@ -64,7 +64,7 @@ enum status scheduler_create(const struct scheduler_config *config, struct sched
     sequence_heap_init(&s->waiting, scheduler_ranks_before,
                        offsetof(struct sequence, waiting_place));
     sequence_heap_init(&s->deadlines, ends_before, offsetof(struct sequence, deadline_place));
-    s->running = mem_zeroed(s->max_running, sizeof *s->running);
+    s->running = mem_zeroed(s->max_running, sizeof(struct sequence *));
     s->free_slots = mem_zeroed(limits->max_slots, sizeof *s->free_slots);
     s->slot_last_step = mem_zeroed(limits->max_slots, sizeof *s->slot_last_step);
     s->n_free_slots = limits->max_slots;

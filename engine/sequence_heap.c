@@ -58,7 +58,7 @@ static void sink(struct sequence_heap *heap, size_t at, struct sequence *sequenc
 void sequence_heap_push(struct sequence_heap *heap, struct sequence *sequence)
 {
     CHECK(*place_of(heap, sequence) == 0);
-    mem_reserve(&heap->items, &heap->capacity, heap->n + 1, sizeof *heap->items);
+    mem_reserve(&heap->items, &heap->capacity, heap->n + 1, sizeof(struct sequence *));
     rise(heap, heap->n++, sequence);
 }
 

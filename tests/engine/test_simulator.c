@@ -106,7 +106,8 @@ static void make_client(struct world *w, struct client *c, uint32_t uid)
         .stop_ids = c->stop_ids,
         .n_stop_ids = between(w, 0, 3),
         .priority = one_in(w, 4) ? (int32_t)between(w, 0, 4) - 2 : 0,
-        .arrival = uid,
+        .arrival = uid / 3, // three sequences of a request
+        .index = uid % 3,
         .deadline_ns = one_in(w, 10) ? w->now_ns + between(w, 0, 200) : UINT64_MAX,
         .owner = c,
     };
@@ -219,16 +220,22 @@ static struct step open_message(struct world *w, const struct message *m)
 }
 
 // The contract of engine/step.h: a slot starts again only when no step in flight reads it.
-static void check_starts(struct world *w, const struct message *m)
+static void check_starts(struct world *w, const struct step *step)
 {
-    struct step step = open_message(w, m);
     for (uint32_t i = 0; i < w->n_in_flight; i++) {
         struct step other = open_message(w, &w->messages[(w->first + i) % MAX_MESSAGES]);
-        for (uint32_t a = 0; a < step.header->n_starts; a++)
+        for (uint32_t a = 0; a < step->header->n_starts; a++)
             for (uint32_t b = 0; b < other.header->n_seqs; b++)
-                REQUIRE(w, step.starts[a].slot != other.seqs[b].slot,
-                        "slot %u starts while a step in flight reads it", step.starts[a].slot);
+                REQUIRE(w, step->starts[a].slot != other.seqs[b].slot,
+                        "slot %u starts while a step in flight reads it", step->starts[a].slot);
     }
+}
+
+static void check_chunks(struct world *w, const struct step *step)
+{
+    uint32_t most = w->config.max_chunk_rows ? w->config.max_chunk_rows : UINT32_MAX;
+    for (uint32_t i = 0; i < step->header->n_seqs; i++)
+        REQUIRE(w, step->seqs[i].n_rows <= most, "a chunk of %u rows", step->seqs[i].n_rows);
 }
 
 static bool prepare(struct world *w)
@@ -239,7 +246,9 @@ static bool prepare(struct world *w)
     m->n = scheduler_prepare(w->scheduler, m->bytes);
     if (m->n == 0)
         return false;
-    check_starts(w, m);
+    struct step step = open_message(w, m);
+    check_starts(w, &step);
+    check_chunks(w, &step);
     w->n_in_flight++;
     w->n_steps++;
     return true;
