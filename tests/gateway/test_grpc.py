@@ -1,32 +1,23 @@
 #!/usr/bin/env python3
-"""The gateway as stock clients see it: generated stubs, reflection, health, over the real engine and
-a fake device (server.c). Ends with "N passed, N failed"; exit 77 if there is no grpcio.
+"""The gateway as stock clients see it: generated stubs, reflection, health. The engine is real, the
+device is a fake (server.c).
 """
-import concurrent.futures
-import os
 import pathlib
-import random
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
-wanted = os.environ.get("GEMMAD_PYTHON") or pathlib.Path(__file__).parents[2] / ".venv/bin/python"
-if os.path.exists(wanted) and not os.environ.get("GEMMAD_PYTHON_FOUND"):
-    os.environ["GEMMAD_PYTHON_FOUND"] = "1"
-    os.execv(wanted, [str(wanted)] + sys.argv)
-try:
-    import grpc
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
-    from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
-        ProtoReflectionDescriptorDatabase)
-    from google.protobuf import descriptor_pool, message_factory
-except ImportError as missing:
-    print(f"skipped: {missing}; tools/setup --tests installs it")
-    sys.exit(77)
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
+
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "serving"))
-from daemon import BUILD, TESTS, Report, control_pb2, control_pb2_grpc, generate, inference_pb2_grpc, pb  # noqa: E402
+from daemon import (BUILD, TESTS, Report, control_pb2, control_pb2_grpc, generate,  # noqa: E402
+                    inference_pb2_grpc, pb)
+from streams import (idle_stats, make_request, pages_are_whole, reflected_generate,  # noqa: E402
+                     stream_and_cancel)
 
 Code = grpc.StatusCode
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -36,6 +27,8 @@ check = report.check
 
 
 class Server:
+    """Told what to do by lines on its input."""
+
     def __init__(self, loaded=True):
         self.folder = tempfile.TemporaryDirectory(prefix="gemmad-test-")
         self.process = subprocess.Popen(
@@ -55,6 +48,9 @@ class Server:
         self.process.stdin.flush()
         assert self.process.stdout.readline() == "done\n", line
 
+    def stats(self):
+        return self.control.GetStats(control_pb2.GetStatsRequest())
+
     def stop(self, grace_ms=1000):
         self.tell(f"quit {grace_ms}")
         last = self.process.stdout.readline().strip()
@@ -63,34 +59,6 @@ class Server:
         self.folder.cleanup()
         check("the server ends with all pages in place", code == 0 and last == "pages whole",
               f"{code} {last}")
-
-    def stats(self):
-        return self.control.GetStats(control_pb2.GetStatsRequest())
-
-    def idle_stats(self, n_requests=0):
-        """Once so many requests have come and nothing runs."""
-        for _ in range(3000):
-            stats = self.stats()
-            if stats.running == 0 and stats.waiting == 0 and stats.requests >= n_requests:
-                break
-            time.sleep(0.01)
-        return stats
-
-
-def pages_are_whole(stats):
-    return stats.running == 0 and len(stats.pages) == 2 and all(
-        p.free_pages == p.total_pages > 0 for p in stats.pages)
-
-
-def request(n_prompt=5, max_tokens=20, **sampling):
-    r = pb.GenerateRequest()
-    r.token_ids.ids.extend(range(100, 100 + n_prompt))
-    r.stopping.max_tokens = max_tokens
-    r.stopping.ignore_eos = True
-    r.response.token_ids = True
-    for name, value in sampling.items():
-        setattr(r.sampling, name, value)
-    return r
 
 
 def error_of(call):
@@ -112,7 +80,7 @@ def test_loading():
     check("Check says so too", server.health.Check(ask).status == NOT_SERVING)
     ask = health_pb2.HealthCheckRequest(service="gemmad.v1.Control")
     check("Control serves while loading", server.health.Check(ask).status == SERVING)
-    code, why = error_of(lambda: server.inference.Generate(request()))
+    code, why = error_of(lambda: server.inference.Generate(make_request()))
     check("Generate is UNAVAILABLE while loading", code == Code.UNAVAILABLE and "loading" in why)
     code, why = error_of(lambda: server.inference.GetModelInfo(pb.GetModelInfoRequest()))
     check("GetModelInfo is UNAVAILABLE while loading", code == Code.UNAVAILABLE, (code, why))
@@ -141,14 +109,14 @@ def test_health(server):
 
 
 def test_generate(server):
-    answer = generate(server, request())[0]
+    answer = generate(server, make_request())[0]
     check("tokens come", len(answer.tokens) == 20, len(answer.tokens))
     check("text comes", len(answer.text) > 0)
     check("the end is by length", answer.finish.reason == pb.LENGTH, answer.finish)
     usage = answer.finish.usage
     check("usage counts", (usage.prompt_tokens, usage.completion_tokens) == (5, 20), usage)
 
-    r = request(n=3, seed=7)
+    r = make_request(n=3, seed=7)
     r.response.prompt_token_ids = True
     r.response.logprobs = 2
     r.response.prompt_logprobs = 1
@@ -166,31 +134,31 @@ def test_generate(server):
         entries = [p for d in deltas for p in d.logprobs]
         check("each token has logprobs", len(entries) == 20 and
               all(len(p.top) == 2 for p in entries))
-    one, two = generate(server, request(seed=3))[0], generate(server, request(seed=3))[0]
+    one, two = generate(server, make_request(seed=3))[0], generate(server, make_request(seed=3))[0]
     check("a seed repeats itself", one.tokens == two.tokens)
-    one, two = generate(server, request())[0], generate(server, request())[0]
+    one, two = generate(server, make_request())[0], generate(server, make_request())[0]
     check("no seed does not", one.tokens != two.tokens)
 
-    r = request(seed=3)
-    r.stopping.stop_token_ids.append(generate(server, request(seed=3))[0].tokens[4])
+    r = make_request(seed=3)
+    r.stopping.stop_token_ids.append(generate(server, make_request(seed=3))[0].tokens[4])
     answer = generate(server, r)[0]
     check("a stop id ends and is named", answer.finish.reason == pb.STOP and
           answer.finish.WhichOneof("matched") == "stop_token_id" and
           answer.finish.stop_token_id == r.stopping.stop_token_ids[0], answer.finish)
-    text = generate(server, request(seed=3))[0].text
-    r = request(seed=3)
+    text = generate(server, make_request(seed=3))[0].text
+    r = make_request(seed=3)
     r.stopping.stop.extend(["\x00never", text[4:7]])
     answer = generate(server, r)[0]
     check("a stop string ends and is named", answer.finish.stop_string == text[4:7] and
           answer.text == text[:text.index(text[4:7])], (answer.finish, answer.text, text))
-    r = request(max_tokens=5000)
+    r = make_request(max_tokens=5000)
     r.response.text = False
     answer = generate(server, r)[0]
     check("max_tokens beyond the context is the rest of it",
           answer.finish.usage.completion_tokens == 995 and not answer.text, answer.finish.usage)
     with grpc.insecure_channel(server.addresses[1]) as channel:
         stub = inference_pb2_grpc.InferenceStub(channel)
-        check("unix sockets work", len(list(stub.Generate(request()))) > 0)
+        check("unix sockets work", len(list(stub.Generate(make_request()))) > 0)
 
 
 def test_prompts(server):
@@ -238,7 +206,7 @@ def test_prompts(server):
 
 def test_bad_requests(server):
     def bad(field, change, code=Code.INVALID_ARGUMENT, r=None):
-        r = r or request()
+        r = r or make_request()
         change(r)
         got, why = error_of(lambda: server.inference.Generate(r))
         check(f"{field} is refused", got == code and field in why, f"{got} {why}")
@@ -285,13 +253,13 @@ def test_bad_requests(server):
 
 def test_ends(server):
     server.tell("hold")
-    code, _ = error_of(lambda: server.inference.Generate(request(), timeout=0.3))
+    code, _ = error_of(lambda: server.inference.Generate(make_request(), timeout=0.3))
     check("a deadline is honoured", code == Code.DEADLINE_EXCEEDED, code)
     server.tell("go")
-    check("and frees the pages", pages_are_whole(server.idle_stats()))
+    check("and frees the pages", pages_are_whole(idle_stats(server)))
 
     server.tell("hold")
-    r = request()
+    r = make_request()
     r.request_id = "the one"
     call = server.inference.Generate(r)
     while server.stats().running == 0:
@@ -309,7 +277,7 @@ def test_ends(server):
     check("the id is free again", answer.finish.reason == pb.LENGTH)
 
     server.tell("hold")
-    r = request()
+    r = make_request()
     r.stopping.time_limit_ms = 100
     events = list(server.inference.Generate(r))
     check("a time limit finishes", events[-1].finish.reason == pb.TIME_LIMIT, events)
@@ -318,37 +286,22 @@ def test_ends(server):
 
 def test_slow_client(server):
     before = server.stats().requests
-    r = request(n_prompt=5, max_tokens=900, n=8)
+    r = make_request(n_prompt=5, max_tokens=900, n=8)
     r.response.logprobs = 20
     # Its window does not grow by itself.
     channel = grpc.insecure_channel(server.addresses[0], [("grpc.http2.bdp_probe", 0)])
     call = inference_pb2_grpc.InferenceStub(channel).Generate(r)
     # Nobody reads it, and the server must not wait for that.
-    check("others are served", len(generate(server, request())[0].tokens) == 20)
-    server.idle_stats(before + 2)
+    check("others are served", len(generate(server, make_request())[0].tokens) == 20)
+    idle_stats(server, before + 2)
     code, why = error_of(lambda: call)
     check("a client that does not read is ended", code == Code.RESOURCE_EXHAUSTED, (code, why))
-    check("its pages are free", pages_are_whole(server.idle_stats()))
+    check("its pages are free", pages_are_whole(idle_stats(server)))
     channel.close()
-
-
-def reflected_generate(server):
-    """Generate as a client knows it that has nothing but reflection."""
-    database = ProtoReflectionDescriptorDatabase(server.channel)
-    check("services are listed", {"gemmad.v1.Inference", "gemmad.v1.Control",
-                                  "grpc.health.v1.Health"} <= set(database.get_services()))
-    pool = descriptor_pool.DescriptorPool(database)
-    method = pool.FindServiceByName("gemmad.v1.Inference").FindMethodByName("Generate")
-    request_class = message_factory.GetMessageClass(method.input_type)
-    call = server.channel.unary_stream(
-        "/gemmad.v1.Inference/Generate", request_serializer=request_class.SerializeToString,
-        response_deserializer=message_factory.GetMessageClass(method.output_type).FromString)
-    return lambda r: call(request_class.FromString(r.SerializeToString()))
 
 
 def test_reflection_v1(server):
     # The same messages under the other name.
-    from grpc_reflection.v1alpha import reflection_pb2
     call = server.channel.stream_stream(
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
@@ -371,47 +324,17 @@ def test_reflection_v1(server):
     check("no question, no answer", code == Code.OK, code)
 
 
-def stream_and_cancel(server, start, seed):
-    """64 at once, a third of them cancelled somewhere. Every other one gets all its tokens."""
-    rng = random.Random(seed)
-    cancelled = set(rng.sample(range(64), 21))
-    cut = [rng.randint(0, 30) for _ in range(64)]
-
-    def one(i):
-        r = request(n_prompt=rng.randint(1, 60), max_tokens=rng.randint(10, 60), n=1 + i % 3)
-        r.response.logprobs = i % 5
-        n_tokens = finishes = 0
-        call = start(r)
-        try:
-            for n, event in enumerate(call):
-                kind = event.WhichOneof("event")
-                n_tokens += len(event.delta.token_ids) if kind == "delta" else 0
-                finishes += kind == "finish"
-                if i in cancelled and n >= cut[i]:
-                    call.cancel()
-        except grpc.RpcError as error:
-            return error.code() == Code.CANCELLED and i in cancelled
-        return finishes == r.sampling.n and n_tokens == r.stopping.max_tokens * r.sampling.n
-
-    with concurrent.futures.ThreadPoolExecutor(64) as pool:
-        results = list(pool.map(one, range(64)))
-    check(f"64 streams, 21 cancelled (seed {seed})", all(results),
-          [i for i, ok in enumerate(results) if not ok])
-    stats = server.idle_stats()
-    check(f"the page pool is whole (seed {seed})", pages_are_whole(stats), stats)
-
-
 def test_drain():
     server = Server()
     watched = server.health.Watch(health_pb2.HealthCheckRequest())
     next(watched)
     server.tell("hold")
-    running = server.inference.Generate(request())
+    running = server.inference.Generate(make_request())
     while server.stats().running == 0:
         time.sleep(0.01)
     drain = server.control.Drain.future(control_pb2.DrainRequest())
     check("Watch sees the draining", next(watched).status == NOT_SERVING)
-    code, why = error_of(lambda: server.inference.Generate(request()))
+    code, why = error_of(lambda: server.inference.Generate(make_request()))
     check("no new requests", code == Code.UNAVAILABLE and "drain" in why, (code, why))
     info = server.control.GetServerInfo(control_pb2.GetServerInfoRequest())
     check("the state is draining", info.state == "draining")
@@ -428,7 +351,7 @@ def test_shutdown():
     server.tell("hold")
     ended = []
     threads = [threading.Thread(target=lambda: ended.append(error_of(
-        lambda: server.inference.Generate(request()))[0])) for _ in range(20)]
+        lambda: server.inference.Generate(make_request()))[0])) for _ in range(20)]
     for thread in threads:
         thread.start()
     while True:
@@ -456,8 +379,8 @@ def main():
     test_slow_client(server)
     test_reflection_v1(server)
     for seed in range(3):
-        stream_and_cancel(server, server.inference.Generate, seed)
-    stream_and_cancel(server, reflected_generate(server), 3)
+        stream_and_cancel(report, server, server.inference.Generate, seed)
+    stream_and_cancel(report, server, reflected_generate(report, server), 3)
     server.stop()
     test_drain()
     test_shutdown()
