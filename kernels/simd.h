@@ -8,21 +8,8 @@
 #ifndef GEMMAD_KERNELS_SIMD_H
 #define GEMMAD_KERNELS_SIMD_H
 
-#include <immintrin.h>
-#include <stdint.h>
-
 #include "kernels/types.h"
 #include "kernels/variant.h"
-
-#define VF_LANES 16
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
-/* Before a loop over registers, whose bounds are constants after inlining. */
-#ifdef __clang__
-#define UNROLLED _Pragma("clang loop unroll(full)")
-#else
-#define UNROLLED _Pragma("GCC unroll 16")
-#endif
 
 #ifdef __AVX512F__
 #include "kernels/simd_avx512.h"
@@ -87,7 +74,7 @@ ALWAYS_INLINE vf vf_exp(vf x)
     return vf_select_less(x, low, vf_zero(), vf_mul(p, vf_power_of_2(n)));
 }
 
-/* tanh within about 2 ulp: a polynomial near 0, where the quotient would cancel. */
+/* tanh within 3 ulp: a polynomial near 0, where the quotient would cancel. */
 ALWAYS_INLINE vf vf_tanh(vf x)
 {
     vf size = vf_abs(x);

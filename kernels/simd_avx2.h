@@ -2,6 +2,10 @@
 #ifndef GEMMAD_KERNELS_SIMD_AVX2_H
 #define GEMMAD_KERNELS_SIMD_AVX2_H
 
+#include <immintrin.h>
+
+#include "kernels/variant.h"
+
 typedef struct {
     __m256 low, high;
 } vf;

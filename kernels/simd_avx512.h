@@ -2,6 +2,10 @@
 #ifndef GEMMAD_KERNELS_SIMD_AVX512_H
 #define GEMMAD_KERNELS_SIMD_AVX512_H
 
+#include <immintrin.h>
+
+#include "kernels/variant.h"
+
 typedef __m512 vf;
 
 ALWAYS_INLINE __mmask16 vf_lanes(size_t n)

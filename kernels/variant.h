@@ -29,6 +29,18 @@ void KERNEL_PUT(rope)(struct ops *out);
 void KERNEL_PUT(router)(struct ops *out);
 void KERNEL_PUT(softcap)(struct ops *out);
 
+/* Lanes of a vector, in every instruction set (kernels/simd.h). */
+#define VF_LANES 16
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* Before a loop over registers, whose bounds are constants after inlining. */
+#ifdef __clang__
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#else
+#define UNROLLED _Pragma("GCC unroll 16")
+#endif
+
 /* R(.) of the model contract. */
 static inline float rounded(float value)
 {
