@@ -179,7 +179,7 @@ TEST(a_peer_that_writes_nonsense_cannot_lead_a_reader_or_the_writer_outside)
     }
 }
 
-#define N_MESSAGES 20000
+#define N_MESSAGES 4000
 
 // Reads numbered messages of changing length; the number of the first wrong one, or 0.
 static uint64_t read_numbers(struct ring *ring)
