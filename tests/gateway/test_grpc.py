@@ -300,6 +300,17 @@ def test_slow_client(server):
     channel.close()
 
 
+def test_large_prompt_event(server):
+    """Larger alone than all that may wait for a client (64 KiB here)."""
+    r = make_request(n_prompt=900, max_tokens=3)
+    r.response.prompt_logprobs = 20
+    for _ in range(10):  # the first delta comes at once behind it
+        answer = generate(server, r)[0]
+        check("a client that reads gets it", len(answer.prompt_logprobs) == 899 and
+              all(len(p.top) == 20 for p in answer.prompt_logprobs), len(answer.prompt_logprobs))
+        check("and the answer", len(answer.tokens) == 3, answer.tokens)
+
+
 def test_reflection_v1(server):
     # The same messages under the other name.
     call = server.channel.stream_stream(
@@ -377,6 +388,7 @@ def main():
     test_bad_requests(server)
     test_ends(server)
     test_slow_client(server)
+    test_large_prompt_event(server)
     test_reflection_v1(server)
     for seed in range(3):
         stream_and_cancel(report, server, server.inference.Generate, seed)
