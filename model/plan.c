@@ -1,10 +1,7 @@
-/* model/plan.c - see plan.h. What a machine says it can give includes page cache that this very
- * load will fill, so a sixteenth is left alone. */
+/* model/plan.c - see plan.h. Ranks hold equally many heads and so pages of equal size; what differs
+ * among them is a row of the vocabulary or an expert, and the rank with the most is planned for. */
 #include "model/plan.h"
 
-#include <stdio.h>
-
-#include "device/memory.h"
 #include "model/text.h"
 #include "model/weights_plan.h"
 
@@ -87,6 +84,7 @@ static void set_pages(struct page_planner *p, size_t bytes)
     size_t rest = bytes - window_bytes(p, n_windows), per_page = 0;
     for (uint32_t g = 0; g < p->params->n_groups; g++)
         per_page += is_window(p, g) ? 0 : p->page_bytes[g];
+    CHECK(per_page > 0); // a model's last layer is full, and so is its source
     for (uint32_t g = 0; g < p->params->n_groups; g++) {
         uint64_t n = pages_for(p, g, n_windows);
         if (!is_window(p, g)) {
@@ -204,9 +202,7 @@ enum status model_plan_create(const struct checkpoint *checkpoint,
         st = plan_weights(checkpoint, limits, &plan, err);
     if (st != STATUS_OK)
         return st;
-    size_t available = device_available_bytes();
-    size_t budget = limits->budget_bytes ? limits->budget_bytes : available - available / 16;
-    plan.budget_bytes = budget / limits->world_size;
+    plan.budget_bytes = limits->budget_bytes / limits->world_size;
     plan.activation_bytes = text_model_activation_bytes(
         config, limits->world_size, limits->max_rows, limits->max_logits_rows, limits->max_slots);
     st = plan_pages(config, limits, &plan, err);

@@ -19,7 +19,7 @@ struct model_plan_limits {
     uint32_t max_logits_rows; /* of a text_model_logits call */
     uint32_t max_slots;       /* sequences that run at once */
     uint32_t max_context;     /* tokens of a sequence; 0: as many as fit, up to the model's most */
-    size_t budget_bytes;      /* for all ranks of this machine; 0: what it can give */
+    size_t budget_bytes;      /* for all ranks of this machine */
     size_t other_bytes;       /* of a rank, that its caller needs: collectives, rings */
 };
 

@@ -21,16 +21,13 @@ static enum status prepare_mapped(const struct model_weights *weights, struct er
     const struct raw_matrix *table = &weights->embed_tokens_per_layer;
     if (!table->data)
         return STATUS_OK;
-    uintptr_t from = (uintptr_t)table->data;
     size_t element = dtype_bytes(table->dtype);
-    if (from % element != 0)
+    if ((uintptr_t)table->data % element != 0)
         return error_set(
             err, STATUS_INVALID_ARGUMENT,
             "embed_tokens_per_layer.weight is not aligned to its elements in the file, "
             "which is used in place");
-    uintptr_t page = from & ~(uintptr_t)4095;
-    (void)madvise((void *)page, from - page + (size_t)table->n_rows * table->row_length * element,
-                  MADV_RANDOM);
+    weights_advise(table->data, (size_t)table->n_rows * table->row_length * element, MADV_RANDOM);
     return STATUS_OK;
 }
 

@@ -15,7 +15,6 @@
 
 #define PIECE_BYTES ((size_t)4 << 20) /* of source */
 #define AHEAD_BYTES ((size_t)64 << 20)
-#define PAGE_BYTES ((uintptr_t)4096)
 
 // Rows [begin, end) of a packed matrix.
 struct piece {
@@ -60,7 +59,13 @@ static void pack_piece(const struct piece *piece)
     }
 }
 
-// Tells the kernel about the pages that a piece reads; advice, so failures do not matter.
+void weights_advise(const void *data, size_t n_bytes, int advice)
+{
+    uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = (uintptr_t)data & ~(page_bytes - 1);
+    (void)madvise((void *)begin, (uintptr_t)data + n_bytes - begin, advice);
+}
+
 static void advise_piece(const struct piece *piece, int advice)
 {
     for (uint32_t s = 0; s < piece->pack->n_sources; s++) {
@@ -68,12 +73,10 @@ static void advise_piece(const struct piece *piece, int advice)
         uint32_t begin, end, first;
         if (!source_rows(piece, s, &begin, &end, &first))
             continue;
-        size_t row_bytes = source->stride * dtype_bytes(source->dtype);
-        uintptr_t from = (uintptr_t)source->data + (begin - first) * row_bytes;
-        uintptr_t to = from + (end - begin - 1) * row_bytes +
-                       piece->pack->matrix->k * dtype_bytes(source->dtype);
-        from &= ~(PAGE_BYTES - 1);
-        (void)madvise((void *)from, to - from, advice);
+        size_t element = dtype_bytes(source->dtype);
+        const unsigned char *data = source->data + (begin - first) * source->stride * element;
+        size_t n = (size_t)(end - begin - 1) * source->stride + piece->pack->matrix->k;
+        weights_advise(data, n * element, advice);
     }
 }
 

@@ -9,4 +9,7 @@
 void weights_pack(const struct weights_plan *plan, const struct model_load_options *options,
                   struct device_stream *stream);
 
+/* Tells the kernel how mapped bytes will be read (madvise; advice, so failures do not matter). */
+void weights_advise(const void *data, size_t n_bytes, int advice);
+
 #endif
