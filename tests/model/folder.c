@@ -134,6 +134,13 @@ void folder_remove(struct folder *folder, const char *name)
     *tensor = folder->tensors[--folder->n_tensors];
 }
 
+void folder_remove_all(struct folder *folder, const char *begin)
+{
+    for (size_t i = folder->n_tensors; i-- > 0;)
+        if (strncmp(folder->tensors[i].name, begin, strlen(begin)) == 0)
+            folder_remove(folder, folder->tensors[i].name);
+}
+
 void folder_add(struct folder *folder, const char *name, uint32_t n_dims, const size_t *shape)
 {
     struct tensor tensor = {.name = mem_strdup(name), .dtype = "BF16", .n_dims = n_dims};

@@ -22,6 +22,7 @@ void folder_rename(struct folder *folder, const char *from, const char *to);
 /* Every name that begins with from. */
 void folder_rename_all(struct folder *folder, const char *from, const char *to);
 void folder_remove(struct folder *folder, const char *name);
+void folder_remove_all(struct folder *folder, const char *begin);
 /* A bf16 tensor of small values that differ from each other. */
 void folder_add(struct folder *folder, const char *name, uint32_t n_dims, const size_t *shape);
 /* All tensors (of bf16), or one by name. Values are rounded to f16. */

@@ -134,6 +134,22 @@ TEST(every_budget_is_kept_or_refused_with_the_numbers)
     ASSERT(n_refused > 30 && n_refused < 570); // both were seen
 }
 
+TEST(windows_of_many_slots_leave_the_larger_half_to_full_layers)
+{
+    struct checkpoint *checkpoint = open_golden("dense");
+    struct model_plan_limits limits = some_limits();
+    limits.max_slots = 1000;
+    limits.budget_bytes = 64 * MIB;
+    struct model_plan plan = plan_of(checkpoint, &limits);
+    uint32_t heads[KV_MAX_GROUPS];
+    ASSERT_OK(kv_layout_rank_heads(&plan.layout, 0, 2, heads, NULL));
+    size_t window_bytes = plan.layout.params.n_pages[0] *
+                          kv_page_bytes(&plan.layout.params, 0, heads[0]);
+    ASSERT(window_bytes <= plan.kv_bytes / 2 + MIB / 8);
+    ASSERT(window_bytes >= plan.kv_bytes / 4);
+    checkpoint_destroy(checkpoint);
+}
+
 TEST(without_a_wish_the_context_takes_what_is_left)
 {
     struct checkpoint *checkpoint = open_golden("moe");

@@ -352,6 +352,34 @@ TEST(a_sharded_untied_checkpoint_loads_its_own_head)
     folder_destroy(folder);
 }
 
+// One wide layer: gate and up meet inside a piece and inside a panel.
+TEST(matrices_of_many_pieces_are_packed_whole)
+{
+    struct folder *folder = folder_of_golden("dense");
+    for (uint32_t l = 0; l < 12; l++) {
+        char begin[100];
+        snprintf(begin, sizeof begin, "model.language_model.layers.%u.", l);
+        if (l != 5)
+            folder_remove_all(folder, begin);
+    }
+    folder_rename_all(folder, "model.language_model.layers.5.", "model.language_model.layers.0.");
+    folder_edit_config(folder, "\"layer_types\"", "\"none\"");
+    folder_edit_config(folder, "\"num_hidden_layers\": 12", "\"num_hidden_layers\": 1");
+    folder_edit_config(folder, "\"intermediate_size\": 256", "\"intermediate_size\": 36007");
+    static const char *const names[] = {"gate_proj", "up_proj", "down_proj"};
+    for (size_t i = 0; i < 3; i++) {
+        char name[100];
+        snprintf(name, sizeof name, "model.language_model.layers.0.mlp.%s.weight", names[i]);
+        folder_remove(folder, name);
+        folder_add(folder, name, 2,
+                   i < 2 ? (const size_t[]){36007, 128} : (const size_t[]){128, 36007});
+    }
+    const char *path = folder_write(folder, 1);
+    expect_rank(path, 0, 1, COMPUTE_F32);
+    expect_rank(path, 1, 2, COMPUTE_F32);
+    folder_destroy(folder);
+}
+
 TEST(a_world_that_does_not_divide_the_model_is_refused)
 {
     struct checkpoint *checkpoint = NULL;
