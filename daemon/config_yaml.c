@@ -4,6 +4,8 @@
  * loader is iterative and bounds nesting, and the file's size is bounded here. */
 #include "daemon/config.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -20,47 +22,54 @@ struct reader {
     struct error *err;
 };
 
-// Puts "file:line:column: " before what error_set worded.
-static enum status at(const struct reader *reader, yaml_mark_t mark, enum status st)
+// Words what is wrong at a place: "file:line:column: ".
+static enum status wrong_at(const struct reader *reader, yaml_mark_t mark, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
+static enum status wrong_at(const struct reader *reader, yaml_mark_t mark, const char *format, ...)
 {
-    if (reader->err)
-        error_prefix(reader->err, "%s:%zu:%zu", reader->name, mark.line + 1, mark.column + 1);
-    return st;
+    char what[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    error_set(reader->err, STATUS_INVALID_ARGUMENT, "%s:%zu:%zu: %s", reader->name, mark.line + 1,
+              mark.column + 1, what);
+    return STATUS_INVALID_ARGUMENT;
 }
 
-// A scalar without NUL bytes, as C strings are; else an error.
-static enum status scalar_text(struct reader *reader, const yaml_node_t *node, const char *key,
-                               const char **out)
+// A scalar without NUL bytes, as C strings are; else NULL and an error.
+static const char *scalar_text(const struct reader *reader, const yaml_node_t *node,
+                               const char *key)
 {
-    if (node->type != YAML_SCALAR_NODE)
-        return at(reader, node->start_mark,
-                  error_set(reader->err, STATUS_INVALID_ARGUMENT, "%s: expected one value", key));
-    const char *text = (const char *)node->data.scalar.value;
-    bool plain = node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    size_t n = node->data.scalar.length;
-    if (memchr(text, '\0', n))
-        return at(reader, node->start_mark,
-                  error_set(reader->err, STATUS_INVALID_ARGUMENT, "%s: a NUL character", key));
-    if (plain && (n == 0 || strcmp(text, "~") == 0 || strcmp(text, "null") == 0))
-        return at(reader, node->start_mark,
-                  error_set(reader->err, STATUS_INVALID_ARGUMENT,
-                            "%s: no value; leave the line out for the default", key));
-    *out = text;
-    return STATUS_OK;
+    const char *wrong = NULL;
+    if (node->type != YAML_SCALAR_NODE) {
+        wrong = "expected one value";
+    } else {
+        const char *text = (const char *)node->data.scalar.value;
+        size_t n = node->data.scalar.length;
+        bool plain = node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+        if (memchr(text, '\0', n))
+            wrong = "a NUL character";
+        else if (plain && (n == 0 || strcmp(text, "~") == 0 || strcmp(text, "null") == 0))
+            wrong = "no value; leave the line out for the default";
+        else
+            return text;
+    }
+    wrong_at(reader, node->start_mark, "%s: %s", key, wrong);
+    return NULL;
 }
 
 static enum status read_scalar(struct reader *reader, const struct option *option,
                                const yaml_node_t *node)
 {
-    const char *text;
-    enum status st = scalar_text(reader, node, option->name, &text);
-    if (st != STATUS_OK)
-        return st;
-    st = option_set(option, reader->config, text, reader->folder, reader->err);
-    if (st == STATUS_OK)
-        return st;
-    error_prefix(reader->err, "%s", option->name);
-    return at(reader, node->start_mark, st);
+    const char *text = scalar_text(reader, node, option->name);
+    if (!text)
+        return STATUS_INVALID_ARGUMENT;
+    struct error err = {0};
+    if (option_set(option, reader->config, text, reader->folder, &err) == STATUS_OK)
+        return STATUS_OK;
+    return wrong_at(reader, node->start_mark, "%s: %s", option->name, err.message);
 }
 
 static enum status read_list(struct reader *reader, const struct option *option,
@@ -80,28 +89,24 @@ static enum status unknown_key(struct reader *reader, const yaml_node_t *key, co
 {
     const char *nearest = option_nearest(text, strlen(text));
     if (nearest)
-        error_set(reader->err, STATUS_INVALID_ARGUMENT,
-                  "unknown key \"%.80s\"; did you mean \"%s\"?", text, nearest);
-    else
-        error_set(reader->err, STATUS_INVALID_ARGUMENT,
-                  "unknown key \"%.80s\"; gemmad --help lists them all", text);
-    return at(reader, key->start_mark, STATUS_INVALID_ARGUMENT);
+        return wrong_at(reader, key->start_mark, "unknown key \"%.80s\"; did you mean \"%s\"?",
+                        text, nearest);
+    return wrong_at(reader, key->start_mark, "unknown key \"%.80s\"; gemmad --help lists them all",
+                    text);
 }
 
 static enum status read_pair(struct reader *reader, const yaml_node_pair_t *pair, bool *seen)
 {
     const yaml_node_t *key = yaml_document_get_node(&reader->document, pair->key);
     const yaml_node_t *value = yaml_document_get_node(&reader->document, pair->value);
-    const char *text;
-    enum status st = scalar_text(reader, key, "key", &text);
-    if (st != STATUS_OK)
-        return st;
+    const char *text = scalar_text(reader, key, "key");
+    if (!text)
+        return STATUS_INVALID_ARGUMENT;
     const struct option *option = option_find(text, strlen(text));
     if (!option || strchr(text, '-')) // a key has one spelling
         return unknown_key(reader, key, text);
     if (seen[option - options])
-        return at(reader, key->start_mark,
-                  error_set(reader->err, STATUS_INVALID_ARGUMENT, "%s is there twice", text));
+        return wrong_at(reader, key->start_mark, "%s is there twice", text);
     seen[option - options] = true;
     if (option->type == OPTION_ADDRESSES)
         return read_list(reader, option, value);
@@ -114,8 +119,7 @@ static enum status read_document(struct reader *reader)
     if (!root)
         return STATUS_OK; // an empty file: all defaults
     if (root->type != YAML_MAPPING_NODE)
-        return at(reader, root->start_mark,
-                  error_set(reader->err, STATUS_INVALID_ARGUMENT, "expected lines \"key: value\""));
+        return wrong_at(reader, root->start_mark, "expected lines \"key: value\"");
     bool *seen = mem_zeroed(n_options, sizeof *seen);
     enum status st = STATUS_OK;
     const yaml_node_pair_t *pair = root->data.mapping.pairs.start;
@@ -127,9 +131,8 @@ static enum status read_document(struct reader *reader)
 
 static enum status syntax_error(const struct reader *reader, const yaml_parser_t *parser)
 {
-    error_set(reader->err, STATUS_INVALID_ARGUMENT, "%s",
-              parser->problem ? parser->problem : "this is no YAML");
-    return at(reader, parser->problem_mark, STATUS_INVALID_ARGUMENT);
+    return wrong_at(reader, parser->problem_mark, "%s",
+                    parser->problem ? parser->problem : "this is no YAML");
 }
 
 // There must be nothing behind the document: a second one would be silently ignored.
@@ -141,8 +144,7 @@ static enum status read_end(struct reader *reader, yaml_parser_t *parser)
     const yaml_node_t *root = yaml_document_get_root_node(&next);
     enum status st = STATUS_OK;
     if (root)
-        st = at(reader, root->start_mark,
-                error_set(reader->err, STATUS_INVALID_ARGUMENT, "a second document in the file"));
+        st = wrong_at(reader, root->start_mark, "a second document in the file");
     yaml_document_delete(&next);
     return st;
 }

@@ -147,7 +147,7 @@ enum status control_receive(int fd, struct worker_message *out, int *out_files, 
                                            out, err);
     for (size_t i = 0; st != STATUS_OK && i < n_files; i++)
         close(files[i]);
-    if (st == STATUS_OK && out->type == WORKER_LOAD)
+    if (st == STATUS_OK && out->type == WORKER_LOAD && out_files)
         memcpy(out_files, files, sizeof files);
     return st;
 }

@@ -34,17 +34,15 @@ static enum status find_model(const struct daemon_config *config, struct serving
     else if (places_default_model(&folder, err) != STATUS_OK)
         return STATUS_INTERNAL;
     plan->model_dir = realpath(folder, NULL);
-    enum status st = STATUS_OK;
     if (!plan->model_dir)
-        st = error_set(err, STATUS_NOT_FOUND, "model \"%s\": %s", folder, strerror(errno));
+        error_set(err, STATUS_NOT_FOUND, "model \"%s\": %s", folder, strerror(errno));
     free(folder);
-    if (st != STATUS_OK)
-        return st;
-    const char *name = strrchr(plan->model_dir, '/') + 1;
-    if (config->served_model_name)
-        name = config->served_model_name;
-    else if (!config->model)
-        name = "default";
+    if (!plan->model_dir)
+        return STATUS_NOT_FOUND;
+    const char *slash = strrchr(plan->model_dir, '/');
+    const char *name = config->served_model_name;
+    if (!name) // the folder's, if it has one
+        name = config->model && slash && slash[1] ? slash + 1 : "default";
     plan->model_name = mem_strdup(name);
     return STATUS_OK;
 }
@@ -223,7 +221,7 @@ static enum status make_loads(struct serving_plan *plan, struct worker_load *com
     plan->loads = mem_zeroed(plan->world_size, sizeof *plan->loads);
     if (strlen(plan->model_dir) >= sizeof common->model_dir)
         return error_set(err, STATUS_INVALID_ARGUMENT, "%s: too long a path", plan->model_dir);
-    strcpy(common->model_dir, plan->model_dir);
+    memcpy(common->model_dir, plan->model_dir, strlen(plan->model_dir) + 1);
     for (uint32_t rank = 0; rank < plan->world_size; rank++) {
         const struct topology_placement *placement = &plan->placements[rank];
         struct worker_load *load = &plan->loads[rank];

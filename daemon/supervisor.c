@@ -191,7 +191,7 @@ static void plan_restart(struct supervisor *s, uint64_t now_ns, bool was_up,
         give_up(s, &last);
         return;
     }
-    uint64_t pause_ns = FIRST_PAUSE_NS << (n < 8 ? n - 1 : 7);
+    uint64_t pause_ns = FIRST_PAUSE_NS / 2 << (n < 8 ? n : 8); // doubles with each
     if (pause_ns > MAX_PAUSE_NS)
         pause_ns = MAX_PAUSE_NS;
     s->state = GROUP_DOWN;
