@@ -200,10 +200,12 @@ enum status engine_submit(struct engine *e, const struct request *request,
     return st;
 }
 
-bool engine_abort(struct engine *e, const char *request_id)
+bool engine_abort(struct engine *e, const char *request_id, const void *owner)
 {
     pthread_mutex_lock(&e->lock);
     struct live_request *r = request_table_find(&e->table, request_id);
+    if (r && owner && r->context != owner)
+        r = NULL;
     if (r && !r->abort_wanted) {
         r->abort_wanted = true;
         r->abort_next = e->aborts;

@@ -48,8 +48,9 @@ void engine_destroy(struct engine *engine);
 NODISCARD enum status engine_submit(struct engine *engine, const struct request *request,
                                     engine_event_fn *on_event, void *context, struct error *err);
 /* Ends a request: its sequences finish with FINISH_ABORT. False: no such live request. Any moment.
- */
-bool engine_abort(struct engine *engine, const char *request_id);
+ * owner: the context it was submitted with, when only that one is meant (another request may have
+ * its id by now); NULL: whoever has the id. */
+bool engine_abort(struct engine *engine, const char *request_id, const void *owner);
 
 /* No new requests; on_drained (may be NULL) is called once nothing is left. */
 void engine_drain(struct engine *engine, void (*on_drained)(void *context), void *context);

@@ -7,7 +7,7 @@
 #include "gateway/rpc_server.h"
 #include "gateway/services.h"
 
-#define DEFAULT_THREADS 4
+#define DEFAULT_THREADS 5
 #define DEFAULT_MAX_STREAMS 1024
 #define DEFAULT_MAX_QUEUED_BYTES ((size_t)4 << 20)
 #define N_SERVICES 4

@@ -23,7 +23,7 @@ struct gateway_config {
     /* "host:port" (port 0 picks a free one), "[::1]:port", "unix:/path"; none: the default one */
     const char *const *listen;
     size_t n_listen;
-    uint32_t n_threads;      /* 0: 4 */
+    uint32_t n_threads;      /* 2 or more; 0: 5 */
     uint32_t max_streams;    /* calls at once of one connection; 0: 1024 */
     size_t max_queued_bytes; /* events that one client has not read yet; 0: 4 MiB */
     const char *version;     /* of the program, for GetServerInfo */

@@ -89,7 +89,7 @@ static void abort_generation(struct generation *g)
     bool over = g->over;
     pthread_mutex_unlock(&g->lock);
     if (!over)
-        engine_abort(g->state->engine, g->id);
+        engine_abort(g->state->engine, g->id, g);
 }
 
 static struct generate_random draw_random(void)
@@ -183,6 +183,7 @@ struct rpc_method generate_method(struct gateway_state *state)
 {
     return (struct rpc_method){
         .path = "/gemmad.v1.Inference/Generate",
+        .heavy = true,
         .service = state,
         .on_request = on_request,
         .next = next,

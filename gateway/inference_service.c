@@ -161,7 +161,7 @@ static void on_abort(struct rpc_call *call, const uint8_t *bytes, size_t n)
     char *text = mem_copy(id->data, id->len);
     Gemmad__V1__AbortResponse response = GEMMAD__V1__ABORT_RESPONSE__INIT;
     response.has_found = true;
-    response.found = strlen(text) == id->len && engine_abort(state->engine, text);
+    response.found = strlen(text) == id->len && engine_abort(state->engine, text, NULL);
     free(text);
     message_free(message);
     service_answer(call, &response.base);
@@ -171,8 +171,8 @@ size_t inference_service_methods(struct gateway_state *state, struct rpc_method 
 {
     const struct rpc_method methods[] = {
         generate_method(state),
-        {.path = "/gemmad.v1.Inference/Tokenize", .on_request = on_tokenize},
-        {.path = "/gemmad.v1.Inference/Detokenize", .on_request = on_detokenize},
+        {.path = "/gemmad.v1.Inference/Tokenize", .heavy = true, .on_request = on_tokenize},
+        {.path = "/gemmad.v1.Inference/Detokenize", .heavy = true, .on_request = on_detokenize},
         {.path = "/gemmad.v1.Inference/GetModelInfo", .on_request = on_get_model_info},
         {.path = "/gemmad.v1.Inference/Abort", .on_request = on_abort},
     };

@@ -22,6 +22,8 @@ struct rpc_method {
     bool many_requests; /* the client streams: on_request for each, the next one after all
                            answers to it were sent; its half-close ends the call with OK */
     bool lasting;       /* open as long as the client likes: a shutdown does not wait for it */
+    bool heavy;         /* may compute for long: has threads that serve nothing else, so that
+                           health and control never wait behind a huge prompt */
     void *service;      /* rpc_call_service */
     /* A request message came; bytes live during the call. Must end the call, reply, or see to it
      * that next or rpc_call_wake does later. */

@@ -1,10 +1,12 @@
 /* gateway/rpc_server.c - accepts calls and runs the completion queues.
  *
- * Calls are "generic": the path is looked up in a table, so that every method, known or not, goes
- * one way. Each thread keeps one accept pending and puts the next one in place before it begins the
- * call. Shutting down is a matter of counting: accepts, calls not closed, calls not freed; the
- * queues are shut down when all are zero, because nothing may be posted to them afterwards.
- * Compression is off: what a client may inflate is not bounded by the limit on messages. */
+ * The last thread takes "generic" calls: the path is looked up in a table, so that every method,
+ * known or not, goes one way. Heavy methods are registered with gRPC instead, and accepted on the
+ * other threads alone. A thread keeps an accept pending for each of its methods and puts the next
+ * one in place before it begins the call. Shutting down is a matter of counting: accepts, calls not
+ * closed, calls not freed; the queues are shut down when all are zero, because nothing may be
+ * posted to them afterwards. Compression is off: what a client may inflate is not bounded by the
+ * limit on messages. */
 #include "gateway/rpc_server.h"
 
 #include <stdlib.h>
@@ -28,6 +30,8 @@ struct rpc_server {
     char **addresses; // [c.n_listen]
     size_t n_addresses;
     struct rpc_thread *threads; // [c.n_threads]
+    void **registered;          // [c.n_methods] gRPC's handle of a heavy method, else NULL
+    uint32_t n_heavy;
     uint32_t n_started;
     struct rpc_tag shutdown_tag;
 
@@ -37,10 +41,14 @@ struct rpc_server {
     bool shut_down; // gRPC says so
 };
 
-// One pending accept of a thread; used again for each call.
+// One pending accept of a thread; used again for each call. heavy: the number of its method, or
+// NOT_HEAVY for all others.
+#define NOT_HEAVY SIZE_MAX
 struct accept {
     struct rpc_tag tag;
     struct rpc_thread *thread;
+    size_t heavy;
+    gpr_timespec deadline; // of a heavy call; the others' is in details
     grpc_call *call;
     grpc_call_details details;
     grpc_metadata_array metadata;
@@ -83,7 +91,13 @@ static bool start_accept(struct accept *accept)
     grpc_call_details_init(&accept->details);
     grpc_metadata_array_init(&accept->metadata);
     struct rpc_thread *thread = accept->thread;
-    return grpc_server_request_call(thread->server->server, &accept->call, &accept->details,
+    struct rpc_server *server = thread->server;
+    if (accept->heavy != NOT_HEAVY)
+        return grpc_server_request_registered_call(
+                   server->server, server->registered[accept->heavy], &accept->call,
+                   &accept->deadline, &accept->metadata, NULL, thread->queue, thread->queue,
+                   &accept->tag) == GRPC_CALL_OK;
+    return grpc_server_request_call(server->server, &accept->call, &accept->details,
                                     &accept->metadata, thread->queue, thread->queue,
                                     &accept->tag) == GRPC_CALL_OK;
 }
@@ -103,8 +117,11 @@ static void on_accepted(struct rpc_tag *tag, bool ok)
     struct accept *accept = tag->owner;
     struct rpc_thread *thread = accept->thread;
     grpc_call *call = accept->call;
-    const struct rpc_method *method = ok ? find_method(thread->server, accept->details.method)
-                                         : NULL;
+    const struct rpc_method *method = NULL;
+    if (ok && accept->heavy != NOT_HEAVY)
+        method = &thread->server->c.methods[accept->heavy];
+    else if (ok)
+        method = find_method(thread->server, accept->details.method);
     grpc_call_details_destroy(&accept->details);
     grpc_metadata_array_destroy(&accept->metadata);
     if (!ok) { // the server is shutting down
@@ -112,6 +129,22 @@ static void on_accepted(struct rpc_tag *tag, bool ok)
         return;
     }
     rpc_call_begin(thread, call, method); // counted before the accept can go away
+    if (!start_accept(accept))
+        free_accept(accept);
+}
+
+static bool takes_generic_calls(const struct rpc_thread *thread)
+{
+    const struct rpc_server *server = thread->server;
+    return thread == &server->threads[server->c.n_threads - 1];
+}
+
+static void accept_on(struct rpc_thread *thread, size_t heavy)
+{
+    struct accept *accept = mem_zeroed(1, sizeof *accept);
+    accept->tag = (struct rpc_tag){on_accepted, accept};
+    accept->thread = thread;
+    accept->heavy = heavy;
     if (!start_accept(accept))
         free_accept(accept);
 }
@@ -131,11 +164,13 @@ static bool run_one(struct rpc_thread *thread)
 static void *run(void *context)
 {
     struct rpc_thread *thread = context;
-    struct accept *accept = mem_zeroed(1, sizeof *accept);
-    accept->tag = (struct rpc_tag){on_accepted, accept};
-    accept->thread = thread;
-    if (!start_accept(accept))
-        free_accept(accept);
+    struct rpc_server *server = thread->server;
+    if (takes_generic_calls(thread))
+        accept_on(thread, NOT_HEAVY);
+    else
+        for (size_t i = 0; i < server->c.n_methods; i++)
+            if (server->c.methods[i].heavy)
+                accept_on(thread, i);
     while (run_one(thread))
         ;
     if (thread->server->c.free_thread_state)
@@ -174,6 +209,13 @@ static void create_grpc_server(struct rpc_server *server)
     };
     grpc_channel_args channel_args = {sizeof args / sizeof args[0], args};
     server->server = grpc_server_create(&channel_args, NULL);
+    for (size_t i = 0; i < server->c.n_methods; i++) {
+        if (!server->c.methods[i].heavy)
+            continue;
+        server->registered[i] = grpc_server_register_method(
+            server->server, server->c.methods[i].path, NULL, GRPC_SRM_PAYLOAD_NONE, 0);
+        server->n_heavy++;
+    }
     for (uint32_t i = 0; i < server->c.n_threads; i++) {
         server->threads[i].server = server;
         server->threads[i].queue = grpc_completion_queue_create_for_next(NULL);
@@ -215,11 +257,13 @@ static void on_shut_down(struct rpc_tag *tag, bool ok)
 static enum status start_threads(struct rpc_server *server, struct error *err)
 {
     grpc_server_start(server->server);
-    server->n_accepts = server->c.n_threads; // one each; before any of them runs
-    for (uint32_t i = 0; i < server->c.n_threads; i++) {
+    uint32_t n_threads = server->c.n_threads;
+    // Before any of them runs: one accept of the last thread, one per heavy method of the others.
+    server->n_accepts = 1 + (n_threads - 1) * server->n_heavy;
+    for (uint32_t i = 0; i < n_threads; i++) {
         if (pthread_create(&server->threads[i].thread, NULL, run, &server->threads[i]) != 0) {
             pthread_mutex_lock(&server->lock);
-            server->n_accepts -= server->c.n_threads - i;
+            server->n_accepts -= 1 + (n_threads - 1 - i) * server->n_heavy;
             pthread_mutex_unlock(&server->lock);
             return error_set(err, STATUS_RESOURCE_EXHAUSTED, "cannot start a thread for gRPC");
         }
@@ -235,7 +279,9 @@ enum status rpc_server_create(const struct rpc_server_config *config, struct rpc
     server->c = *config;
     server->shutdown_tag = (struct rpc_tag){on_shut_down, server};
     server->addresses = mem_zeroed(config->n_listen, sizeof *server->addresses);
+    CHECK(config->n_threads >= 2);
     server->threads = mem_zeroed(config->n_threads, sizeof *server->threads);
+    server->registered = mem_zeroed(config->n_methods, sizeof *server->registered);
     pthread_mutex_init(&server->lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -323,6 +369,7 @@ void rpc_server_destroy(struct rpc_server *server)
         free(server->addresses[i]);
     free(server->addresses);
     free(server->threads);
+    free(server->registered);
     pthread_cond_destroy(&server->changed);
     pthread_mutex_destroy(&server->lock);
     free(server);

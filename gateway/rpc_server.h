@@ -14,7 +14,7 @@ struct rpc_server;
 struct rpc_server_config {
     const char *const *listen; /* as in gateway/gateway.h */
     size_t n_listen;
-    uint32_t n_threads;
+    uint32_t n_threads;               /* at least 2: one for all methods but the heavy ones */
     uint32_t max_streams;             /* of one connection */
     const struct rpc_method *methods; /* [n_methods], live as long as the server */
     size_t n_methods;

@@ -210,8 +210,9 @@ TEST(an_aborted_request_finishes_with_abort_at_any_moment)
         fake_backend_allow(&backend, n_before);
         if (n_before > 0)
             wait_for_ids(log, n_before);
-        ASSERT(!engine_abort(engine, "nobody"));
-        ASSERT(engine_abort(engine, "r"));
+        ASSERT(!engine_abort(engine, "nobody", NULL));
+        ASSERT(!engine_abort(engine, "r", &request)); // of another owner
+        ASSERT(engine_abort(engine, "r", NULL));
         wait_until_over(log);
         for (uint32_t i = 0; i < 3; i++) {
             ASSERT_EQ(log->choices[i].n_finishes, 1);
@@ -219,7 +220,7 @@ TEST(an_aborted_request_finishes_with_abort_at_any_moment)
             ASSERT_EQ(log->choices[i].finish.completion_tokens, n_before);
         }
         ASSERT_EQ(log->n_prompts, n_before > 0);
-        ASSERT(!engine_abort(engine, "r"));
+        ASSERT(!engine_abort(engine, "r", NULL));
         fake_backend_go_on(&backend);
         check_pages_are_whole();
         close_engine();

@@ -123,7 +123,7 @@ static void *run_client(void *context)
         if (aborted && test_random_in(&random, 0, 1))
             wait_for_ids(log, 1);
         if (aborted)
-            engine_abort(engine, id);
+            engine_abort(engine, id, NULL);
         pthread_mutex_lock(&log->lock);
         while (!log->over)
             pthread_cond_wait(&log->changed, &log->lock);

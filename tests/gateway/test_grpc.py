@@ -311,6 +311,20 @@ def test_large_prompt_event(server):
         check("and the answer", len(answer.tokens) == 3, answer.tokens)
 
 
+def test_heavy_calls(server):
+    """Health and control have a thread that huge prompts do not reach."""
+    text = " " * (1 << 20)
+    calls = [server.inference.Tokenize.future(pb.TokenizeRequest(text=text)) for _ in range(24)]
+    answered = 0
+    while not all(call.done() for call in calls):
+        server.health.Check(health_pb2.HealthCheckRequest(), timeout=60)
+        server.stats()
+        answered += not calls[-1].done()
+    check("health answers while huge texts are tokenized", answered > 0, "the last text was first")
+    for call in calls:
+        check("huge texts are tokenized", len(call.result().token_ids) > 0)
+
+
 def test_reflection_v1(server):
     # The same messages under the other name.
     call = server.channel.stream_stream(
@@ -389,6 +403,7 @@ def main():
     test_ends(server)
     test_slow_client(server)
     test_large_prompt_event(server)
+    test_heavy_calls(server)
     test_reflection_v1(server)
     for seed in range(3):
         stream_and_cancel(report, server, server.inference.Generate, seed)
