@@ -50,7 +50,7 @@ void detokenizer_push(struct detokenizer *d, uint32_t id, struct text_buffer *ou
         return;
     }
     detokenizer_flush(d, out);
-    if (!(d->skip_special && tokenizer_is_special(d->tokenizer, id)))
+    if (!(d->skip_special && tokenizer_is_hidden(d->tokenizer, id)))
         text_buffer_append(out, bytes, n);
 }
 

@@ -3,7 +3,8 @@
  * Byte tokens go through an incremental UTF-8 decoder: a character comes out when it is complete,
  * one U+FFFD per maximal ill-formed subpart; a pending part is flushed as U+FFFD when a non-byte
  * token follows or at the end. So the concatenated deltas equal the text of all ids at once.
- * Design: gemma4-text.md sections 1.2 and 1.6. Thread: the owner's; a plain value, no memory. */
+ * skip_special leaves out the specials that are hidden (tokenizer_is_hidden).
+ * Thread: the owner's; a plain value, no memory. */
 #ifndef GEMMAD_TEXT_DETOKENIZER_H
 #define GEMMAD_TEXT_DETOKENIZER_H
 

@@ -49,6 +49,11 @@ bool tokenizer_is_special(const struct tokenizer *tokenizer, uint32_t id)
     return id < tokenizer->n_tokens && tokenizer->tokens[id].is_special;
 }
 
+bool tokenizer_is_hidden(const struct tokenizer *tokenizer, uint32_t id)
+{
+    return tokenizer_is_special(tokenizer, id) && !tokenizer->tokens[id].is_tool_marker;
+}
+
 const char *tokenizer_token_bytes(const struct tokenizer *tokenizer, uint32_t id, size_t *out_n,
                                   bool *out_is_byte)
 {

@@ -30,6 +30,9 @@ uint32_t tokenizer_n_tokens(const struct tokenizer *tokenizer); /* highest id + 
 /* The id of an entry by its exact string (added tokens first), or TOKEN_NONE. */
 uint32_t tokenizer_id(const struct tokenizer *tokenizer, const char *entry, size_t n);
 bool tokenizer_is_special(const struct tokenizer *tokenizer, uint32_t id);
+/* Special, and not shown in an answer: all specials but the markers of tool calls (<|tool_call>,
+ * <tool_call|> and the string quote <|"|>), without which a call cannot be read back. */
+bool tokenizer_is_hidden(const struct tokenizer *tokenizer, uint32_t id);
 
 /* The bytes that id stands for in decoded text: U+2581 already a space; a <0xNN> entry is its byte
  * (*out_is_byte true); special tokens give their own string. NULL with *out_n 0: an unused id. */

@@ -400,6 +400,12 @@ static enum status read_merges(struct reader *r, const struct json_value *merges
     return STATUS_OK;
 }
 
+static bool is_tool_marker(const struct json_value *content)
+{
+    return json_string_is(content, "<|tool_call>") || json_string_is(content, "<tool_call|>") ||
+           json_string_is(content, "<|\"|>");
+}
+
 static enum status read_added_token(struct reader *r, const struct json_value *added)
 {
     static const char *const flags[] = {"single_word", "lstrip", "rstrip", "normalized"};
@@ -428,6 +434,7 @@ static enum status read_added_token(struct reader *r, const struct json_value *a
         token->text_at = token->entry_at;
         token->n_text = token->n_entry;
         token->is_byte = false;
+        token->is_tool_marker = is_tool_marker(content);
     }
     return STATUS_OK;
 }

@@ -20,6 +20,7 @@ struct token {
     uint16_t n_text;
     bool is_byte;
     bool is_special;
+    bool is_tool_marker; // special, but part of what a model says
 };
 
 struct tokenizer {

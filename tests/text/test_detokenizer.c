@@ -10,14 +10,15 @@ static void assert_text(const char *what, const char *got, size_t n, const struc
         test_fail(__FILE__, __LINE__, "%s: \"%.*s\", want \"%s\"", what, (int)n, got, want->text);
 }
 
-static void run_row(const struct tokenizer *tokenizer, const struct json_value *row)
+static void run_row(const struct tokenizer *tokenizer, const struct json_value *row,
+                    bool skip_special)
 {
     const char *name = json_get(row, "id")->text;
     const struct json_value *ids = json_get(row, "ids");
     const struct json_value *deltas = json_get(row, "deltas");
     ASSERT_EQ(deltas->n, ids->n);
     struct detokenizer detokenizer;
-    detokenizer_init(&detokenizer, tokenizer, false);
+    detokenizer_init(&detokenizer, tokenizer, skip_special);
     struct text_buffer text = {0};
     text_buffer_append(&text, "", 0);
     for (uint32_t i = 0; i < ids->n; i++) {
@@ -41,7 +42,8 @@ TEST(every_vector_gives_its_deltas)
     const char *at = lines;
     int n_rows = 0;
     for (struct json_document *row; (row = next_json_line(&at)); n_rows++) {
-        run_row(tokenizer, json_root(row));
+        run_row(tokenizer, json_root(row), false);
+        run_row(tokenizer, json_root(row), true); // tool-call markers are never left out
         json_document_destroy(row);
     }
     ASSERT_EQ(n_rows, 30);
