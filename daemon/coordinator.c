@@ -405,7 +405,7 @@ static void end_workers(struct coordinator *c)
     if (!c->supervisor)
         return;
     uint64_t deadline = clock_now_ns() + LEAVE_NS;
-    supervisor_drain(c->supervisor);
+    supervisor_stop(c->supervisor);
     while (supervisor_n_alive(c->supervisor) > 0 && clock_now_ns() < deadline) {
         struct pollfd ready = {.fd = supervisor_fd(c->supervisor), .events = POLLIN};
         poll(&ready, 1, 100);

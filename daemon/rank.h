@@ -1,6 +1,5 @@
 /* daemon/rank.h - all that one worker process is made of, from a Load to its last step.
- *
- * Thread: the main one, except rank_drain and rank_report, which the listening thread calls. */
+ * Thread: the main one. */
 #ifndef GEMMAD_DAEMON_RANK_H
 #define GEMMAD_DAEMON_RANK_H
 
@@ -24,10 +23,7 @@ void rank_destroy(struct rank *rank);
 /* What Ready tells. */
 void rank_describe(const struct rank *rank, struct worker_ready *out);
 
-/* Runs steps until rank_drain: OK. Anything else: this rank is broken, its process should end. */
-NODISCARD enum status rank_run(struct rank *rank, struct error *err);
-
-/* No step will follow. */
-void rank_drain(struct rank *rank);
+/* Runs steps for as long as the process lives; returns only when this rank is broken, with why. */
+enum status rank_run(struct rank *rank, struct error *err);
 
 #endif

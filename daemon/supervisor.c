@@ -3,7 +3,7 @@
  * the worker's own Fault if it sent one, else how the process ended.
  *
  * Invariant: outside of supervisor_handle either no worker has a process (DOWN, FAILED) or, unless
- * draining, all of them have. */
+ * stopping, all of them have. */
 #include "daemon/supervisor.h"
 
 #include <errno.h>
@@ -43,7 +43,7 @@ enum group_state {
     GROUP_DOWN, /* starts at restart_ns */
     GROUP_LOADING,
     GROUP_UP,
-    GROUP_DRAINING,
+    GROUP_STOPPING,
     GROUP_FAILED,
 };
 
@@ -218,7 +218,7 @@ static void group_fails(struct supervisor *s, uint32_t rank, struct error *cause
     bool was_up = s->state == GROUP_UP;
     log_error("group_lost", "worker=%u status=%s error=\"%s\"", rank, status_name(cause->status),
               cause->message);
-    if (s->state == GROUP_DRAINING)
+    if (s->state == GROUP_STOPPING)
         s->restart_ns = UINT64_MAX;
     else if (final || !s->was_up)
         give_up(s, cause);
@@ -289,7 +289,7 @@ static void take_ready(struct supervisor *s, uint32_t rank, const struct worker_
         all[i] = s->workers[i].ready;
     }
     if (s->state != GROUP_LOADING)
-        return; // draining
+        return; // stopping
     s->state = GROUP_UP;
     s->was_up = true;
     s->c.events.on_up(s->c.context, s->files, all, s->c.world_size);
@@ -321,7 +321,7 @@ static enum status take_message(struct supervisor *s, uint32_t rank,
     return STATUS_OK;
 }
 
-// While draining a worker that leaves is what was asked for.
+// While stopping a worker that leaves is what was asked for.
 static void worker_left(struct supervisor *s, uint32_t rank)
 {
     char how[128];
@@ -349,7 +349,7 @@ static void read_worker(struct supervisor *s, uint32_t rank, uint64_t now_ns)
     free(message);
     if (st == STATUS_OK || st == STATUS_DEADLINE_EXCEEDED)
         return;
-    if (s->state == GROUP_DRAINING && !err.message[0])
+    if (s->state == GROUP_STOPPING && !err.message[0])
         worker_left(s, rank);
     else
         group_fails(s, rank, &err, final, now_ns);
@@ -423,12 +423,11 @@ static void send_to_all(struct supervisor *s, enum worker_message_type type)
     free(message);
 }
 
-void supervisor_drain(struct supervisor *s)
+void supervisor_stop(struct supervisor *s)
 {
-    bool up = s->state == GROUP_UP;
-    s->state = GROUP_DRAINING;
+    s->state = GROUP_STOPPING;
     s->restart_ns = UINT64_MAX;
-    send_to_all(s, up ? WORKER_DRAIN : WORKER_STOP); // one that loads has nothing to finish
+    send_to_all(s, WORKER_STOP);
 }
 
 uint32_t supervisor_n_alive(const struct supervisor *s)

@@ -59,8 +59,8 @@ void supervisor_handle(struct supervisor *supervisor, uint64_t now_ns);
  */
 void supervisor_distrust(struct supervisor *supervisor, const struct error *cause, uint64_t now_ns);
 
-/* No more restarts; workers finish the steps they have and leave. Over when n_alive is 0. */
-void supervisor_drain(struct supervisor *supervisor);
+/* No more restarts; asks the workers to leave. Over when n_alive is 0. */
+void supervisor_stop(struct supervisor *supervisor);
 uint32_t supervisor_n_alive(const struct supervisor *supervisor);
 
 /* Logs each worker's state, and asks each to log its own. */

@@ -17,8 +17,7 @@ struct worker_link {
     int fd;
     uint32_t rank;
     pthread_mutex_t sending;
-    struct worker_link_events events;
-    void *context;
+    void (*on_report)(void);
 };
 
 bool worker_link_guard(pid_t parent)
@@ -63,7 +62,7 @@ enum status worker_link_wait_load(struct worker_link *link, struct worker_load *
         st = control_receive(link->fd, &message, out_files, err);
     if (st != STATUS_OK)
         return st;
-    if (message.type == WORKER_STOP || message.type == WORKER_DRAIN)
+    if (message.type == WORKER_STOP)
         return error_set(err, STATUS_UNAVAILABLE, "the coordinator stops before the load");
     if (message.type != WORKER_LOAD)
         return error_set(err, STATUS_INVALID_ARGUMENT, "message %d came before the load",
@@ -89,23 +88,18 @@ static void *listen_to_coordinator(void *argument)
             _exit(WORKER_EXIT_ORPHAN);
         if (st == STATUS_OK && message.type == WORKER_STOP)
             _exit(WORKER_EXIT_STOPPED);
-        if (st == STATUS_OK && message.type == WORKER_DRAIN) {
-            link->events.on_drain(link->context);
-        } else if (st == STATUS_OK && message.type == WORKER_REPORT) {
-            link->events.on_report(link->context);
-        } else {
+        if (st != STATUS_OK || message.type != WORKER_REPORT) {
             log_error("control", "message=%d error=\"%s\"", (int)message.type, err.message);
             _exit(WORKER_EXIT_PROTOCOL);
         }
+        link->on_report();
     }
     return NULL;
 }
 
-void worker_link_watch(struct worker_link *link, const struct worker_link_events *events,
-                       void *context)
+void worker_link_watch(struct worker_link *link, void (*on_report)(void))
 {
-    link->events = *events;
-    link->context = context;
+    link->on_report = on_report;
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, listen_to_coordinator, link) == 0);
     pthread_detach(thread);

@@ -13,12 +13,6 @@
 
 struct worker_link;
 
-/* What the listening thread does for the other ones. */
-struct worker_link_events {
-    void (*on_drain)(void *context);  /* no step will follow */
-    void (*on_report)(void *context); /* log what you are doing */
-};
-
 /* Ties this process to its parent: false when that is not (any more) the process parent. */
 bool worker_link_guard(pid_t parent);
 
@@ -29,9 +23,9 @@ struct worker_link *worker_link_create(int control_fd, uint32_t rank);
 NODISCARD enum status worker_link_wait_load(struct worker_link *link, struct worker_load *out,
                                             int *out_files, struct error *err);
 
-/* Starts the listening thread, which lives as long as the process. */
-void worker_link_watch(struct worker_link *link, const struct worker_link_events *events,
-                       void *context);
+/* Starts the listening thread, which lives as long as the process. on_report logs what the process
+ * is doing. */
+void worker_link_watch(struct worker_link *link, void (*on_report)(void));
 
 /* Sends; a coordinator that is gone is the listening thread's business. */
 void worker_link_progress(struct worker_link *link, uint64_t done_bytes, uint64_t total_bytes);

@@ -13,21 +13,10 @@
 #include "daemon/worker_link.h"
 #include "daemon/worker_process.h"
 
-// Set once it is ready for steps; the listening thread looks at it.
-static struct rank *_Atomic serving;
+static atomic_bool serving; // once it is ready for steps
 
-static void on_drain(void *context)
+static void on_report(void)
 {
-    (void)context;
-    struct rank *rank = atomic_load(&serving);
-    if (!rank)
-        _exit(WORKER_EXIT_STOPPED); // nothing to finish
-    rank_drain(rank);
-}
-
-static void on_report(void *context)
-{
-    (void)context;
     log_info("worker_state", "state=%s", atomic_load(&serving) ? "serving" : "loading");
 }
 
@@ -65,8 +54,7 @@ static int serve(struct worker_link *link)
     if (st != STATUS_OK)
         return fail(link, WORKER_EXIT_PROTOCOL, &err);
     log_set_level(load.log_level);
-    static const struct worker_link_events events = {on_drain, on_report};
-    worker_link_watch(link, &events, NULL);
+    worker_link_watch(link, on_report);
 
     uint64_t started = clock_now_ns();
     struct progress_state state = {.link = link};
@@ -80,11 +68,11 @@ static int serve(struct worker_link *link)
     struct worker_ready ready;
     rank_describe(rank, &ready);
     ready.load_ns = clock_now_ns() - started;
-    atomic_store(&serving, rank);
+    atomic_store(&serving, true);
     worker_link_ready(link, &ready);
-    st = rank_run(rank, &err);
-    // The listening thread may still look at rank: it is given back by the end of the process.
-    return st == STATUS_OK ? WORKER_EXIT_STOPPED : fail(link, WORKER_EXIT_STEP, &err);
+    rank_run(rank, &err); // ends with an error only: Stop ends the process
+    rank_destroy(rank);
+    return fail(link, WORKER_EXIT_STEP, &err);
 }
 
 static bool read_number(const char *text, long max, long *out)

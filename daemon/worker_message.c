@@ -230,9 +230,6 @@ static enum status decode_body(const packet_message *packet, struct worker_messa
     case GEMMAD__WORKER__MESSAGE__BODY_REPORT:
         out->type = WORKER_REPORT;
         return STATUS_OK;
-    case GEMMAD__WORKER__MESSAGE__BODY_DRAIN:
-        out->type = WORKER_DRAIN;
-        return STATUS_OK;
     case GEMMAD__WORKER__MESSAGE__BODY_STOP:
         out->type = WORKER_STOP;
         return STATUS_OK;
@@ -334,7 +331,6 @@ static void encode_small(const struct worker_message *message, struct text_buffe
     Gemmad__Worker__Progress progress = GEMMAD__WORKER__PROGRESS__INIT;
     Gemmad__Worker__Fault fault = GEMMAD__WORKER__FAULT__INIT;
     Gemmad__Worker__Report report = GEMMAD__WORKER__REPORT__INIT;
-    Gemmad__Worker__Drain drain = GEMMAD__WORKER__DRAIN__INIT;
     Gemmad__Worker__Stop stop = GEMMAD__WORKER__STOP__INIT;
     if (message->type == WORKER_HELLO) {
         hello.build_id = (char *)message->hello.build_id;
@@ -354,9 +350,6 @@ static void encode_small(const struct worker_message *message, struct text_buffe
     } else if (message->type == WORKER_REPORT) {
         packet.body_case = GEMMAD__WORKER__MESSAGE__BODY_REPORT;
         packet.report = &report;
-    } else if (message->type == WORKER_DRAIN) {
-        packet.body_case = GEMMAD__WORKER__MESSAGE__BODY_DRAIN;
-        packet.drain = &drain;
     } else {
         packet.body_case = GEMMAD__WORKER__MESSAGE__BODY_STOP;
         packet.stop = &stop;

@@ -25,8 +25,7 @@ enum worker_message_type {
     WORKER_READY,
     WORKER_FAULT,
     WORKER_REPORT, /* log what you are doing */
-    WORKER_DRAIN,  /* no step will follow: finish those in the ring, then exit 0 */
-    WORKER_STOP,   /* exit 0 at once */
+    WORKER_STOP,   /* exit 0 at once: nobody wants the results of steps in flight any more */
 };
 
 /* The first message: who is there. Another build is refused by daemon/supervisor.c. */

@@ -82,7 +82,7 @@ int main(int argc, char **argv)
             return WORKER_EXIT_ORPHAN;
         if (message.type == WORKER_REPORT && strcmp(behaviour, "die_on_report") == 0)
             raise(SIGKILL);
-        if (message.type == WORKER_DRAIN || message.type == WORKER_STOP)
+        if (message.type == WORKER_STOP)
             return WORKER_EXIT_STOPPED;
     }
 }

@@ -125,7 +125,7 @@ static void destroy(struct watcher *w)
     ASSERT_EQ(errno, ECHILD);
 }
 
-TEST(a_group_comes_up_reports_progress_and_drains)
+TEST(a_group_comes_up_reports_progress_and_stops)
 {
     uint32_t files_before = n_open_files();
     struct watcher w;
@@ -133,7 +133,7 @@ TEST(a_group_comes_up_reports_progress_and_drains)
     run_until(&w, &w.n_up, 1);
     ASSERT_EQ(supervisor_n_alive(w.supervisor), 2);
     ASSERT_EQ(w.max_done, 100);
-    supervisor_drain(w.supervisor);
+    supervisor_stop(w.supervisor);
     run_until(&w, NULL, 0);
     ASSERT_EQ(w.n_lost + w.n_failed, 0);
     destroy(&w);

@@ -152,14 +152,14 @@ TEST(no_mutation_of_a_packet_gets_past_the_checks_with_a_value_out_of_range)
 TEST(a_socket_says_when_there_is_nothing_and_when_the_peer_is_gone)
 {
     int ends[2];
-    struct worker_message message = {.type = WORKER_DRAIN};
+    struct worker_message message = {.type = WORKER_REPORT};
     struct error err = {0};
     ASSERT_OK(control_pair(ends, NULL));
     ASSERT_EQ(control_receive(ends[0], &message, NULL, &err), STATUS_DEADLINE_EXCEEDED);
     ASSERT_OK(control_send(ends[1], &message, NULL, NULL));
     message.type = WORKER_STOP;
     ASSERT_OK(control_receive(ends[0], &message, NULL, NULL));
-    ASSERT_EQ(message.type, WORKER_DRAIN);
+    ASSERT_EQ(message.type, WORKER_REPORT);
     close(ends[1]);
     ASSERT_EQ(control_receive(ends[0], &message, NULL, &err), STATUS_UNAVAILABLE);
     ASSERT_EQ(control_send(ends[0], &message, NULL, &err), STATUS_UNAVAILABLE);
