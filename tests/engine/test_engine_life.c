@@ -67,6 +67,8 @@ TEST(a_backend_that_says_it_is_gone_is_lost)
     struct request request = request_of("r", 7, 300);
     fake_backend_hold(&backend);
     struct request_log *log = submit(&request);
+    fake_backend_allow(&backend, 3);
+    wait_for_ids(log, 3); // it runs: a request that only waited would go on waiting
     fake_backend_lose(&backend);
     wait_until_over(log);
     ASSERT(log->failed);
