@@ -24,7 +24,7 @@ bool log_enabled(enum log_level level);
 void log_line(enum log_level level, const char *file, const char *verb, const char *format, ...)
     PRINTF_LIKE(4, 5);
 
-#define log_at(level, verb, ...)                                                                   \
+#define log_at(level, verb, ...) \
     (log_enabled(level) ? log_line(level, __FILE__, verb, __VA_ARGS__) : (void)0)
 #define log_debug(verb, ...) log_at(LOG_DEBUG, verb, __VA_ARGS__)
 #define log_info(verb, ...) log_at(LOG_INFO, verb, __VA_ARGS__)

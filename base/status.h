@@ -46,7 +46,7 @@ enum status error_set(struct error *err, enum status status, const char *format,
 enum status error_prefix(struct error *err, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Says that code is wrong, with a backtrace, and aborts. On in release builds too. */
-#define CHECK(condition)                                                                           \
+#define CHECK(condition) \
     ((condition) ? (void)0 : check_failed(#condition, __FILE__, __LINE__, __func__))
 _Noreturn void check_failed(const char *condition, const char *file, int line, const char *func);
 

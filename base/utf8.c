@@ -58,9 +58,9 @@ bool utf8_valid(const char *bytes, size_t n, size_t *out_bad_offset)
     while (at < n) {
         uint32_t c;
         size_t length = utf8_decode(bytes + at, n - at, &c);
-        if (c == UTF8_REPLACEMENT && !(length == 3 && (unsigned char)bytes[at] == 0xEF &&
-                                       (unsigned char)bytes[at + 1] == 0xBF &&
-                                       (unsigned char)bytes[at + 2] == 0xBD)) {
+        if (c == UTF8_REPLACEMENT &&
+            !(length == 3 && (unsigned char)bytes[at] == 0xEF &&
+              (unsigned char)bytes[at + 1] == 0xBF && (unsigned char)bytes[at + 2] == 0xBD)) {
             if (out_bad_offset)
                 *out_bad_offset = at;
             return false;

@@ -19,8 +19,9 @@ NODISCARD enum status device_buffer_create(size_t bytes, const char *what,
                                            struct device_buffer *out, struct error *err);
 void device_buffer_destroy(struct device_buffer *buffer); /* an empty one is fine */
 
-/* Cuts n elements of size bytes, 64-byte aligned, off a buffer at *offset and moves *offset on. With
- * an empty buffer it only counts (and returns NULL), so that planning and allocating share code. */
+/* Cuts n elements of size bytes, 64-byte aligned, off a buffer at *offset and moves *offset on.
+ * With an empty buffer it only counts (and returns NULL), so that planning and allocating share
+ * code. */
 static inline void *device_buffer_carve(const struct device_buffer *buffer, size_t *offset,
                                         size_t n, size_t size)
 {

@@ -14,8 +14,8 @@
 struct device_stream;
 
 struct device_stream_config {
-    uint32_t n_threads; /* 1..256 */
-    const int *cpus;    /* [n_threads] OS cpu numbers to pin to, or NULL: not pinned */
+    uint32_t n_threads;   /* 1..256 */
+    const int *cpus;      /* [n_threads] OS cpu numbers to pin to, or NULL: not pinned */
     size_t scratch_bytes; /* per thread, for ops; 0: the default of 1 MiB */
     uint32_t spin_us;     /* before parking; 0: the default (short when threads exceed cores) */
 };
@@ -30,7 +30,8 @@ typedef void device_task_fn(void *context, uint32_t thread, uint32_t n_threads);
 void device_stream_run(struct device_stream *stream, device_task_fn *task, void *context);
 /* Inside a task: waits until every thread of the team is here. */
 void device_stream_barrier(struct device_stream *stream);
-/* Inside a task (or on thread 0 outside of one): that thread's scratch, 64-byte aligned, contents undefined. */
+/* Inside a task (or on thread 0 outside of one): that thread's scratch, 64-byte aligned, contents
+ * undefined. */
 void *device_stream_scratch(struct device_stream *stream, uint32_t thread, size_t bytes);
 
 /* The half-open share of n items (in units of grain) that a thread takes. */

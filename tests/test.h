@@ -32,55 +32,55 @@ uint64_t test_random(uint64_t *state);
 /* Uniform in [low, high]. */
 uint64_t test_random_in(uint64_t *state, uint64_t low, uint64_t high);
 
-#define TEST(name)                                                                                 \
-    static void name(void);                                                                        \
-    __attribute__((constructor)) static void register_##name(void)                                 \
-    {                                                                                              \
-        test_register(#name, name);                                                                \
-    }                                                                                              \
+#define TEST(name)                                                 \
+    static void name(void);                                        \
+    __attribute__((constructor)) static void register_##name(void) \
+    {                                                              \
+        test_register(#name, name);                                \
+    }                                                              \
     static void name(void)
 
-#define ASSERT(condition)                                                                          \
+#define ASSERT(condition) \
     ((condition) ? (void)0 : test_fail(__FILE__, __LINE__, "not true: %s", #condition))
-#define ASSERT_EQ(got, want)                                                                       \
-    do {                                                                                           \
-        int64_t got_ = (int64_t)(got), want_ = (int64_t)(want);                                    \
-        if (got_ != want_)                                                                         \
-            test_fail(__FILE__, __LINE__, "%s is %" PRId64 ", want %" PRId64 " (%s)", #got, got_,  \
-                      want_, #want);                                                               \
+#define ASSERT_EQ(got, want)                                                                      \
+    do {                                                                                          \
+        int64_t got_ = (int64_t)(got), want_ = (int64_t)(want);                                   \
+        if (got_ != want_)                                                                        \
+            test_fail(__FILE__, __LINE__, "%s is %" PRId64 ", want %" PRId64 " (%s)", #got, got_, \
+                      want_, #want);                                                              \
     } while (0)
-#define ASSERT_OK(expression)                                                                      \
-    do {                                                                                           \
-        enum status status_ = (expression);                                                        \
-        if (status_ != STATUS_OK)                                                                  \
-            test_fail(__FILE__, __LINE__, "%s is %s", #expression, status_name(status_));          \
+#define ASSERT_OK(expression)                                                             \
+    do {                                                                                  \
+        enum status status_ = (expression);                                               \
+        if (status_ != STATUS_OK)                                                         \
+            test_fail(__FILE__, __LINE__, "%s is %s", #expression, status_name(status_)); \
     } while (0)
 /* The same with the cause: err is a struct error. */
-#define ASSERT_OK_ERR(expression, error)                                                           \
-    do {                                                                                           \
-        enum status status_ = (expression);                                                        \
-        if (status_ != STATUS_OK)                                                                  \
-            test_fail(__FILE__, __LINE__, "%s is %s: %s", #expression, status_name(status_),       \
-                      (error).message);                                                            \
+#define ASSERT_OK_ERR(expression, error)                                                     \
+    do {                                                                                     \
+        enum status status_ = (expression);                                                  \
+        if (status_ != STATUS_OK)                                                            \
+            test_fail(__FILE__, __LINE__, "%s is %s: %s", #expression, status_name(status_), \
+                      (error).message);                                                      \
     } while (0)
-#define ASSERT_STR_EQ(got, want)                                                                   \
-    do {                                                                                           \
-        const char *got_ = (got), *want_ = (want);                                                 \
-        if (strcmp(got_, want_) != 0)                                                              \
-            test_fail(__FILE__, __LINE__, "%s is\n  \"%s\"\nwant\n  \"%s\"", #got, got_, want_);   \
+#define ASSERT_STR_EQ(got, want)                                                                 \
+    do {                                                                                         \
+        const char *got_ = (got), *want_ = (want);                                               \
+        if (strcmp(got_, want_) != 0)                                                            \
+            test_fail(__FILE__, __LINE__, "%s is\n  \"%s\"\nwant\n  \"%s\"", #got, got_, want_); \
     } while (0)
-#define ASSERT_NEAR(got, want, tolerance)                                                          \
-    do {                                                                                           \
-        double got_ = (got), want_ = (want), tol_ = (tolerance);                                   \
-        if (!(fabs(got_ - want_) <= tol_))                                                         \
-            test_fail(__FILE__, __LINE__, "%s is %.9g, want %.9g within %g", #got, got_, want_,    \
-                      tol_);                                                                       \
+#define ASSERT_NEAR(got, want, tolerance)                                                       \
+    do {                                                                                        \
+        double got_ = (got), want_ = (want), tol_ = (tolerance);                                \
+        if (!(fabs(got_ - want_) <= tol_))                                                      \
+            test_fail(__FILE__, __LINE__, "%s is %.9g, want %.9g within %g", #got, got_, want_, \
+                      tol_);                                                                    \
     } while (0)
-#define ASSERT_CONTAINS(text, part)                                                                \
-    do {                                                                                           \
-        const char *text_ = (text), *part_ = (part);                                               \
-        if (!strstr(text_, part_))                                                                 \
-            test_fail(__FILE__, __LINE__, "\"%s\" does not contain \"%s\"", text_, part_);         \
+#define ASSERT_CONTAINS(text, part)                                                        \
+    do {                                                                                   \
+        const char *text_ = (text), *part_ = (part);                                       \
+        if (!strstr(text_, part_))                                                         \
+            test_fail(__FILE__, __LINE__, "\"%s\" does not contain \"%s\"", text_, part_); \
     } while (0)
 
 #endif
