@@ -10,26 +10,12 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/utf8.h"
 
 static enum status expected(struct error *err, const char *text, const char *what)
 {
     return error_set(err, STATUS_INVALID_ARGUMENT, "\"%.80s\": expected %s", text, what);
-}
-
-// Decimal digits only: strtoull would take blanks and signs. *end is behind the last digit.
-static bool read_digits(const char *text, uint64_t *out, const char **end)
-{
-    uint64_t value = 0;
-    const char *c = text;
-    for (; *c >= '0' && *c <= '9'; c++) {
-        if (__builtin_mul_overflow(value, UINT64_C(10), &value) ||
-            __builtin_add_overflow(value, (uint64_t)(*c - '0'), &value))
-            return false;
-    }
-    *out = value;
-    *end = c;
-    return c > text;
 }
 
 static bool read_real(const char *text, double *out)
@@ -48,7 +34,8 @@ static enum status set_integer(const struct option *option, void *field, const c
     uint64_t magnitude = 0;
     const char *end = "";
     bool negative = text[0] == '-';
-    bool valid = read_digits(text + negative, &magnitude, &end) && !*end && magnitude <= UINT32_MAX;
+    bool valid = number_read_digits(text + negative, &magnitude, &end) && !*end &&
+                 magnitude <= UINT32_MAX;
     int64_t value = negative ? -(int64_t)magnitude : (int64_t)magnitude;
     if (!valid || value < option->min || value > option->max) {
         char what[96];
@@ -67,7 +54,7 @@ static enum status set_seed(uint64_t *field, const char *text, struct error *err
 {
     const char *end;
     uint64_t value;
-    if (!read_digits(text, &value, &end) || *end)
+    if (!number_read_digits(text, &value, &end) || *end)
         return expected(err, text, "a whole number from 0 to 18446744073709551615");
     *field = value;
     return STATUS_OK;
@@ -118,7 +105,7 @@ static enum status add_token_ids(uint32_t **list, size_t *n, const char *text, s
         uint64_t id;
         const char *end;
         at += strspn(at, " \n");
-        if (!read_digits(at, &id, &end) || id > UINT32_MAX || *n >= OPTION_MAX_TOKEN_IDS)
+        if (!number_read_digits(at, &id, &end) || id > UINT32_MAX || *n >= OPTION_MAX_TOKEN_IDS)
             return expected(err, text, "token ids such as 2,1059,10");
         size_t capacity = *n; // a power of two is full
         if ((capacity & (capacity - 1)) == 0)
@@ -137,7 +124,7 @@ static enum status add_bias(Gemmad__V1__Sampling__LogitBiasEntry ***list, size_t
     uint64_t id;
     const char *end;
     double value;
-    if (!read_digits(text, &id, &end) || id > UINT32_MAX || *end != '=' ||
+    if (!number_read_digits(text, &id, &end) || id > UINT32_MAX || *end != '=' ||
         !read_real(end + 1, &value) || !isfinite((float)value))
         return expected(err, text, "ID=V, a token id and a number, such as 1059=-5");
     Gemmad__V1__Sampling__LogitBiasEntry *entry = mem_zeroed(1, sizeof *entry);

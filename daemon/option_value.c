@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/utf8.h"
 #include "daemon/nearest.h"
 
@@ -41,26 +42,11 @@ static enum status expected(struct error *err, const char *text, const char *wha
     return error_set(err, STATUS_INVALID_ARGUMENT, "\"%.80s\": expected %s", text, what);
 }
 
-// Decimal digits only: strtoull would take blanks and signs. *end is behind the last digit.
-static bool read_digits(const char *text, uint64_t *out, const char **end)
-{
-    uint64_t value = 0;
-    const char *c = text;
-    for (; *c >= '0' && *c <= '9'; c++) {
-        if (__builtin_mul_overflow(value, UINT64_C(10), &value) ||
-            __builtin_add_overflow(value, (uint64_t)(*c - '0'), &value))
-            return false;
-    }
-    *out = value;
-    *end = c;
-    return c > text;
-}
-
 static bool read_scaled(const char *text, const struct unit *units, size_t n_units, uint64_t *out)
 {
     uint64_t value;
     const char *suffix;
-    if (!read_digits(text, &value, &suffix))
+    if (!number_read_digits(text, &value, &suffix))
         return false;
     suffix += *suffix == ' ';
     for (size_t i = 0; i < n_units; i++) {
@@ -76,7 +62,8 @@ static enum status set_integer(const struct option *option, void *field, const c
     uint64_t magnitude = 0;
     const char *end = "";
     bool negative = text[0] == '-';
-    bool valid = read_digits(text + negative, &magnitude, &end) && !*end && magnitude <= INT32_MAX;
+    bool valid = number_read_digits(text + negative, &magnitude, &end) && !*end &&
+                 magnitude <= INT32_MAX;
     int64_t value = negative ? -(int64_t)magnitude : (int64_t)magnitude;
     bool power = option->type == OPTION_POWER;
     if (!valid || value < option->min || value > option->max || (power && (value & (value - 1)))) {
@@ -204,7 +191,7 @@ static bool address_valid(const char *text)
         return false;
     uint64_t port;
     const char *end;
-    return read_digits(colon + 1, &port, &end) && !*end && port <= 65535;
+    return number_read_digits(colon + 1, &port, &end) && !*end && port <= 65535;
 }
 
 static enum status add_address(struct address_list *list, const char *text, struct error *err)
