@@ -160,8 +160,9 @@ static enum status plan_weights(const struct checkpoint *checkpoint,
 {
     for (uint32_t rank = 0; rank < limits->world_size; rank++) {
         struct weights_plan *weights = NULL;
-        enum status st = weights_plan_create(checkpoint_config(checkpoint), checkpoint, rank,
-                                             limits->world_size, limits->compute, &weights, err);
+        const struct weights_plan_config config = {rank, limits->world_size, limits->compute,
+                                                   limits->weights};
+        enum status st = weights_plan_create(checkpoint, &config, &weights, err);
         if (st != STATUS_OK)
             return st;
         if (weights->bytes > plan->weight_bytes)

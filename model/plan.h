@@ -10,10 +10,12 @@
 #include "base/text_buffer.h"
 #include "model/checkpoint.h"
 #include "model/kv_layout.h"
+#include "model/weights.h"
 
 struct model_plan_limits {
     uint32_t world_size;
     enum compute compute;
+    enum weights_format weights;
     uint32_t page_tokens;
     uint32_t max_rows;        /* of a step */
     uint32_t max_logits_rows; /* of a text_model_logits call */

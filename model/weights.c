@@ -38,8 +38,9 @@ enum status model_weights_load(const struct model_config *config,
                                struct error *err)
 {
     struct weights_plan *plan = NULL;
-    enum status st = weights_plan_create(config, checkpoint, options->rank, options->world_size,
-                                         options->compute, &plan, err);
+    const struct weights_plan_config plan_config = {options->rank, options->world_size,
+                                                    options->compute, options->weights};
+    enum status st = weights_plan_create(checkpoint, &plan_config, &plan, err);
     if (st != STATUS_OK)
         return st;
     struct model_weights *weights = plan->weights;

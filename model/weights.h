@@ -3,7 +3,7 @@
  * Loading maps the checkpoint, checks that every tensor the config needs is there with the right
  * shape and dtype and that no text tensor is unknown, plans the memory, packs in parallel on the
  * stream's threads and reports progress. Norm weights and scalars are f32; linears are packed
- * matrices in the stored dtype (COMPUTE_F32) or bf16 (COMPUTE_BF16). Owns its memory; the per-layer
+ * matrices in the weights' format. Owns its memory; the per-layer
  * embedding table stays mapped. Thread: read-only after load. */
 #ifndef GEMMAD_MODEL_WEIGHTS_H
 #define GEMMAD_MODEL_WEIGHTS_H
@@ -54,9 +54,18 @@ struct model_weights {
     struct device_buffer memory; /* everything above that is not mapped */
 };
 
+/* What linears are packed as; the router, small and sensitive, always stays as with auto. */
+enum weights_format {
+    WEIGHTS_AUTO, /* as stored (COMPUTE_F32), bf16 (COMPUTE_BF16) */
+    WEIGHTS_BF16,
+    WEIGHTS_INT8, /* blocks of 32 inputs with an f16 scale */
+    WEIGHTS_INT4, /* the same for the large ones; vocabulary and per-layer inputs in int8 */
+};
+
 struct model_load_options {
     uint32_t rank, world_size;
     enum compute compute;
+    enum weights_format weights;
     /* Called now and then from the loading thread with bytes packed so far; may be NULL. */
     void (*progress)(void *context, size_t done_bytes, size_t total_bytes);
     void *progress_context;

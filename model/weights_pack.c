@@ -151,7 +151,7 @@ static void fill_vectors(const struct weights_plan *plan)
         float *out = vector->out ? (float *)(uintptr_t)*vector->out : vector->scalar;
         for (uint32_t i = 0; i < vector->n; i++) {
             float value = element(vector->tensor, i);
-            out[i] = plan->compute == COMPUTE_BF16 ? bf16_round(value) : value;
+            out[i] = plan->config.compute == COMPUTE_BF16 ? bf16_round(value) : value;
         }
     }
 }

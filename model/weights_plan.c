@@ -267,7 +267,7 @@ static void count_bytes(struct weights_plan *plan)
     static const struct device_buffer nothing = {0};
     for (size_t i = 0; i < plan->n_matrices; i++) {
         struct pack_matrix *pack = &plan->matrices[i];
-        if (plan->compute == COMPUTE_BF16)
+        if (plan->config.compute == COMPUTE_BF16 || plan->config.weights == WEIGHTS_BF16)
             pack->matrix->dtype = DTYPE_BF16;
         device_buffer_carve(&nothing, &plan->bytes, packed_matrix_bytes(pack->matrix), 1);
         for (uint32_t s = 0; s < pack->n_sources; s++)
@@ -278,17 +278,19 @@ static void count_bytes(struct weights_plan *plan)
         device_buffer_carve(&nothing, &plan->bytes, plan->vectors[i].n, sizeof(float));
 }
 
-enum status weights_plan_create(const struct model_config *config,
-                                const struct checkpoint *checkpoint, uint32_t rank,
-                                uint32_t world_size, enum compute compute,
+enum status weights_plan_create(const struct checkpoint *checkpoint,
+                                const struct weights_plan_config *plan_config,
                                 struct weights_plan **out, struct error *err)
 {
-    struct planner p = {NULL, config, checkpoint, rank, world_size};
+    const struct model_config *config = checkpoint_config(checkpoint);
+    struct planner p = {NULL, config, checkpoint, plan_config->rank, plan_config->world_size};
     enum status st = check_division(&p, err);
+    if (st == STATUS_OK && plan_config->weights > WEIGHTS_BF16)
+        st = error_set(err, STATUS_UNIMPLEMENTED, "int8 and int4 weights are not served yet");
     if (st != STATUS_OK)
         return st;
     p.plan = mem_zeroed(1, sizeof *p.plan);
-    p.plan->compute = compute;
+    p.plan->config = *plan_config;
     p.plan->weights = mem_zeroed(1, sizeof *p.plan->weights);
     p.plan->weights->n_layers = config->num_hidden_layers;
     p.plan->weights->layers = mem_zeroed(config->num_hidden_layers,

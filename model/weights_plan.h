@@ -31,9 +31,16 @@ struct pack_vector {
     uint32_t n;
 };
 
+/* Which rank's, and what its weights become. */
+struct weights_plan_config {
+    uint32_t rank, world_size;
+    enum compute compute;
+    enum weights_format weights;
+};
+
 struct weights_plan {
     struct model_weights *weights; /* all but addresses; the caller may take it and set NULL */
-    enum compute compute;
+    struct weights_plan_config config;
     struct pack_matrix *matrices;
     size_t n_matrices, matrices_capacity;
     struct pack_vector *vectors;
@@ -44,9 +51,8 @@ struct weights_plan {
 };
 
 /* INVALID_ARGUMENT: the model cannot be divided so. */
-NODISCARD enum status weights_plan_create(const struct model_config *config,
-                                          const struct checkpoint *checkpoint, uint32_t rank,
-                                          uint32_t world_size, enum compute compute,
+NODISCARD enum status weights_plan_create(const struct checkpoint *checkpoint,
+                                          const struct weights_plan_config *config,
                                           struct weights_plan **out, struct error *err);
 void weights_plan_destroy(struct weights_plan *plan); /* NULL is fine */
 
