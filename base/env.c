@@ -6,9 +6,9 @@
 #include "base/status.h"
 
 static const struct env_description table[N_ENV_VARIABLES] = {
-    [ENV_KERNELS] =
-        {"GEMMAD_KERNELS",
-         "The most that kernels may use of the CPU: twin, avx2, avx512 or avx512_bf16."},
+    [ENV_KERNELS] = {"GEMMAD_KERNELS",
+                     "The most that kernels may use of the CPU: twin, avx2, avx512, avx512_vnni or "
+                     "avx512_bf16."},
     [ENV_ADDRESS] = {"GEMMAD_ADDRESS", "Where gemmactl finds the server, without --address."},
 };
 

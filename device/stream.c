@@ -24,7 +24,7 @@
 #include "device/memory.h"
 
 #define MAX_THREADS 256
-#define DEFAULT_SCRATCH_BYTES ((size_t)1 << 20)
+#define DEFAULT_SCRATCH_BYTES ((size_t)4 << 20)
 #define DEFAULT_SPIN_US 50
 #define CROWDED_SPIN_US 2 // more threads than cores: whoever we wait for may need ours
 #define POLLS_PER_YIELD 64
@@ -197,6 +197,11 @@ void device_stream_destroy(struct device_stream *stream)
 uint32_t device_stream_n_threads(const struct device_stream *stream)
 {
     return stream->n_threads;
+}
+
+size_t device_stream_scratch_bytes(const struct device_stream *stream)
+{
+    return stream->scratch_bytes;
 }
 
 void device_stream_run(struct device_stream *stream, device_task_fn *task, void *context)

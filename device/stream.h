@@ -16,7 +16,7 @@ struct device_stream;
 struct device_stream_config {
     uint32_t n_threads;   /* 1..256 */
     const int *cpus;      /* [n_threads] OS cpu numbers to pin to, or NULL: not pinned */
-    size_t scratch_bytes; /* per thread, for ops; 0: the default of 1 MiB */
+    size_t scratch_bytes; /* per thread, for ops; 0: the default of 4 MiB */
     uint32_t spin_us;     /* before parking; 0: the default (short when threads exceed cores) */
 };
 
@@ -33,6 +33,8 @@ void device_stream_barrier(struct device_stream *stream);
 /* Inside a task (or on thread 0 outside of one): that thread's scratch, 64-byte aligned, contents
  * undefined. */
 void *device_stream_scratch(struct device_stream *stream, uint32_t thread, size_t bytes);
+
+size_t device_stream_scratch_bytes(const struct device_stream *stream); /* the most of a thread's */
 
 /* The half-open share of n items (in units of grain) that a thread takes. */
 static inline void device_share(size_t n, size_t grain, uint32_t thread, uint32_t n_threads,

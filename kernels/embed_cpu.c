@@ -31,18 +31,24 @@ static void read_pairs(float *out, const uint16_t *pairs, uint32_t k, float scal
 
 static void read_row(float *out, const struct packed_matrix *table, uint32_t row, float scale)
 {
-    size_t panel = row / PACK_ROWS * packed_panel_elements(table);
+    const unsigned char *panel = (const unsigned char *)table->data +
+                                 row / PACK_ROWS * packed_panel_bytes(table);
     size_t lane = row % PACK_ROWS;
     if (table->dtype == DTYPE_BF16) {
-        read_pairs(out, (const uint16_t *)table->data + panel + 2 * lane, table->k, scale);
+        read_pairs(out, (const uint16_t *)(const void *)panel + 2 * lane, table->k, scale);
         return;
     }
-    const float *wide = (const float *)table->data + panel + lane;
-    const uint16_t *half = (const uint16_t *)table->data + panel + lane;
-    for (size_t i = 0; i < table->k; i++)
-        out[i] = scaled(table->dtype == DTYPE_F32 ? wide[i * PACK_ROWS]
-                                                  : f16_to_f32(half[i * PACK_ROWS]),
-                        scale);
+    const float *wide = (const float *)(const void *)panel + lane;
+    const uint16_t *half = (const uint16_t *)(const void *)panel + lane;
+    for (size_t i = 0; i < table->k; i++) {
+        float element;
+        if (dtype_is_quantized(table->dtype))
+            element = packed_matrix_at(table, row, (uint32_t)i);
+        else
+            element = table->dtype == DTYPE_F32 ? wide[i * PACK_ROWS]
+                                                : f16_to_f32(half[i * PACK_ROWS]);
+        out[i] = scaled(element, scale);
+    }
 }
 
 static void embed_tokens(void *context, uint32_t thread, uint32_t n_threads)

@@ -13,11 +13,20 @@
  * k by a mask, and the bf16 dot product takes it as it is); each leaf begins a new pair, and the
  * odd last k of a leaf is followed by a zero. Outputs beyond n are zeros.
  *
- * Against the twin (f64 chains): |error| <= MATMUL_TOLERANCE * sum over k of |x w|, before R. */
+ * int8, int4: blocks of QUANT_BLOCK inputs (kernels/quantize.h): [n / 64][blocks] of
+ * int8: [8 quads of k][64][4] bytes, int4: [4][64][4] bytes, quad i in the lower halves and i + 4
+ * in the upper ones; then the block's f16 scales [64]. A 32-bit lane holds four k's of an output,
+ * which is what the byte dot products take. Rows are quantized by the same blocks; a block's
+ * products are summed exactly in 32 bits, and over blocks sum = fma(f32(integer sum), scale of w *
+ * scale of x, sum) ascending, in every form: AVX2, AVX-512 and VNNI give the same bits.
+ *
+ * Against the twin (f64 chains): |error| <= MATMUL_TOLERANCE * sum over k of |x w|, before R (of
+ * the quantized x and w, which the twin has alike). */
 #ifndef GEMMAD_KERNELS_MATMUL_H
 #define GEMMAD_KERNELS_MATMUL_H
 
 #include "base/status.h"
+#include "kernels/quantize.h"
 #include "kernels/types.h"
 
 #define PACK_ROWS 64
@@ -30,8 +39,9 @@ size_t packed_matrix_bytes(const struct packed_matrix *matrix);
 /* Packs rows [row_begin, row_end) of the destination from source rows of k elements source_stride
  * elements apart (source points at row row_begin, column 0 of this rank's slice; no alignment).
  * Converts source_dtype to destination->dtype when they differ (anything to f32, nearest even to
- * bf16; nothing to f16). Ranges may begin and end anywhere; those cut at multiples of PACK_ROWS may
- * be packed by several threads at once. Padding rows are zeroed by the range that ends at n. */
+ * bf16; nothing to f16; anything but itself to int8 and int4). Ranges may begin and end anywhere;
+ * those cut at multiples of PACK_ROWS may be packed by several threads at once. Padding rows are
+ * zeroed by the range that ends at n. */
 void matmul_pack(const struct packed_matrix *destination, uint32_t row_begin, uint32_t row_end,
                  const void *source, enum dtype source_dtype, size_t source_stride);
 
@@ -52,22 +62,31 @@ static inline void packed_leaf_range(const struct packed_matrix *matrix, uint32_
     *end = (uint32_t)((matrix->first_leaf + leaf + 1) * total / N_LEAVES - origin);
 }
 
-/* Places for k in a row of a panel that n inputs of a leaf take. */
-static inline size_t packed_leaf_places(const struct packed_matrix *matrix, uint32_t n)
+/* Bytes of one quantized block of a panel: its numbers, then its scales. */
+static inline size_t packed_block_bytes(enum dtype dtype)
 {
-    return matrix->dtype == DTYPE_BF16 ? ((size_t)n + 1) & ~(size_t)1 : n;
+    size_t numbers = (size_t)PACK_ROWS * QUANT_BLOCK / (dtype == DTYPE_INT4 ? 2 : 1);
+    return numbers + PACK_ROWS * sizeof(uint16_t);
 }
 
-/* Elements of one panel. */
-static inline size_t packed_panel_elements(const struct packed_matrix *matrix)
+/* Bytes that n inputs of a leaf take in a panel. */
+static inline size_t packed_leaf_bytes(const struct packed_matrix *matrix, uint32_t n)
 {
-    size_t places = 0;
+    if (dtype_is_quantized(matrix->dtype))
+        return quant_blocks(n) * packed_block_bytes(matrix->dtype);
+    size_t places = matrix->dtype == DTYPE_BF16 ? ((size_t)n + 1) & ~(size_t)1 : n;
+    return places * PACK_ROWS * dtype_bytes(matrix->dtype);
+}
+
+static inline size_t packed_panel_bytes(const struct packed_matrix *matrix)
+{
+    size_t bytes = 0;
     for (uint32_t leaf = 0; leaf < matrix->n_leaves; leaf++) {
         uint32_t begin, end;
         packed_leaf_range(matrix, leaf, &begin, &end);
-        places += packed_leaf_places(matrix, end - begin);
+        bytes += packed_leaf_bytes(matrix, end - begin);
     }
-    return places * PACK_ROWS;
+    return bytes;
 }
 
 #endif

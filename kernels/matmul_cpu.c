@@ -8,9 +8,7 @@
  * scratch between runs, which changes no bit. A single tile of rows (decode) takes panels one by
  * one, as they lie in memory. Checked against the twin, and bit for bit between batch sizes,
  * threads, leaves split over ranks, and AVX2 and AVX-512, by tests/kernels/test_matmul.c. */
-#include "kernels/matmul.h"
-
-#include "kernels/simd.h"
+#include "kernels/matmul_units.h"
 
 #if defined(__AVX512BF16__)
 #define DOT_BF16 1 /* bf16 weights times bf16 pairs of x, exact products, one instruction */
@@ -19,13 +17,7 @@
 #endif
 
 enum {
-    K_RUN = 256,   // inputs per run; even
-    AHEAD = 4096,  // bytes from what is read to what is fetched: memory is that far away
-    MAX_ROWS = 96, // rows of a block
-    MAX_GROUP = 4, // panels of a unit
-    MIN_SHARED_PRODUCTS = 100000, // with fewer, the caller is done before others have begun
-    N_LEVELS = 4,                 // of the tree of leaves: log2(N_LEAVES) + 1
-    PANEL_VECTORS = PACK_ROWS / VF_LANES,
+    AHEAD = 4096, // bytes from what is read to what is fetched: memory is that far away
 #ifdef __AVX512F__
     TILE_ROWS = 6, // times 4 vectors: 24 of 32 registers are sums
     TILE_VECTORS = 4,
@@ -41,31 +33,10 @@ union run_row {
     uint16_t bf16[K_RUN];
 };
 
-// A thread's scratch. Sums are those of a unit: [group][MAX_ROWS][PACK_ROWS].
+// A thread's scratch.
 struct matmul_scratch {
-    float sums[N_LEVELS][MAX_GROUP][MAX_ROWS][PACK_ROWS];
+    unit_sums sums[N_LEVELS];
     union run_row rows[MAX_ROWS];
-};
-
-struct matmul_task {
-    float *out;
-    size_t out_stride;
-    const float *x;
-    size_t x_stride;
-    uint32_t n_rows;
-    const struct packed_matrix *w;
-    size_t panel_bytes;
-    uint32_t n_panels;
-    uint32_t block_rows;
-    uint32_t group;
-    bool rounds;
-    struct device_stream *stream;
-};
-
-// Rows [row, row + n_rows) and panels [panel, panel + n_panels).
-struct unit {
-    uint32_t row, n_rows;
-    uint32_t panel, n_panels;
 };
 
 // n k of one panel; sums begin at zero or go on; what lies ahead in memory is fetched or not.
@@ -74,11 +45,6 @@ struct panel_run {
     uint32_t n;
     bool begins, fetches;
 };
-
-static uint32_t n_parts(uint32_t n, uint32_t part)
-{
-    return (n + part - 1) / part;
-}
 
 static bool uses_dot(const struct packed_matrix *w)
 {
@@ -245,107 +211,33 @@ static void copy_rows(const struct matmul_task *task, const struct unit *unit, u
     }
 }
 
-// One leaf of a unit into sums; begin_place is where the leaf begins in each panel.
 static void leaf_sums(const struct matmul_task *task, const struct unit *unit, uint32_t leaf,
-                      size_t begin_place, float (*sums)[MAX_ROWS][PACK_ROWS], union run_row *rows)
+                      size_t offset, float (*sums)[MAX_ROWS][PACK_ROWS], void *scratch)
 {
     const struct packed_matrix *w = task->w;
+    union run_row *rows = ((struct matmul_scratch *)scratch)->rows;
     uint32_t begin, end;
     packed_leaf_range(w, leaf, &begin, &end);
     for (uint32_t k = begin; k < end; k += K_RUN) {
         uint32_t n = end - k < K_RUN ? end - k : K_RUN;
         copy_rows(task, unit, k, n, rows);
-        size_t offset = (begin_place + (k - begin)) * PACK_ROWS * dtype_bytes(w->dtype);
         for (uint32_t p = 0; p < unit->n_panels; p++) {
             struct panel_run run = {
                 .data = (const unsigned char *)w->data + (unit->panel + p) * task->panel_bytes +
-                        offset,
+                        offset + (size_t)(k - begin) * PACK_ROWS * dtype_bytes(w->dtype),
                 .n = n,
                 .begins = k == begin,
             };
             multiply_run(sums[p], run, w->dtype, rows, unit->n_rows);
         }
     }
-    if (begin == end)
-        memset(sums, 0, unit->n_panels * sizeof sums[0]);
-}
-
-static void add_sums(const struct unit *unit, float (*left)[MAX_ROWS][PACK_ROWS],
-                     float (*right)[MAX_ROWS][PACK_ROWS])
-{
-    for (uint32_t p = 0; p < unit->n_panels; p++)
-        for (uint32_t r = 0; r < unit->n_rows; r++)
-            for (uint32_t i = 0; i < PACK_ROWS; i += VF_LANES)
-                vf_store(&left[p][r][i], vf_add(vf_load(&left[p][r][i]), vf_load(&right[p][r][i])));
-}
-
-static void write_sums(const struct matmul_task *task, const struct unit *unit,
-                       float (*sums)[MAX_ROWS][PACK_ROWS])
-{
-    for (uint32_t p = 0; p < unit->n_panels; p++) {
-        uint32_t column = (unit->panel + p) * PACK_ROWS;
-        uint32_t n = task->w->n - column < PACK_ROWS ? task->w->n - column : PACK_ROWS;
-        for (uint32_t r = 0; r < unit->n_rows; r++) {
-            float *out = task->out + (unit->row + r) * task->out_stride + column;
-            for (uint32_t i = 0; i < n; i += VF_LANES) {
-                vf sum = vf_load(&sums[p][r][i]);
-                vf_store_n(out + i, task->rounds ? vf_rounded(sum) : sum, n - i);
-            }
-        }
-    }
-}
-
-// Leaves ascending; level holds the tops of finished subtrees, and two equal ones become one.
-static void run_unit(const struct matmul_task *task, const struct unit *unit,
-                     struct matmul_scratch *scratch)
-{
-    uint32_t level = 0;
-    size_t place = 0;
-    for (uint32_t leaf = 0; leaf < task->w->n_leaves; leaf++) {
-        uint32_t begin, end;
-        packed_leaf_range(task->w, leaf, &begin, &end);
-        leaf_sums(task, unit, leaf, place, scratch->sums[level], scratch->rows);
-        place += packed_leaf_places(task->w, end - begin);
-        for (uint32_t n = leaf + 1; n % 2 == 0; n /= 2, level--)
-            add_sums(unit, scratch->sums[level - 1], scratch->sums[level]);
-        level++;
-    }
-    write_sums(task, unit, scratch->sums[0]);
 }
 
 static void run_units(void *context, uint32_t thread, uint32_t n_threads)
 {
     const struct matmul_task *task = context;
-    struct matmul_scratch *scratch = device_stream_scratch(task->stream, thread,
-                                                           sizeof(struct matmul_scratch));
-    uint32_t n_groups = n_parts(task->n_panels, task->group);
-    size_t begin, end;
-    device_share((size_t)n_parts(task->n_rows, task->block_rows) * n_groups, 1, thread, n_threads,
-                 &begin, &end);
-    for (size_t i = begin; i < end; i++) {
-        struct unit unit = {
-            .row = (uint32_t)(i / n_groups) * task->block_rows,
-            .panel = (uint32_t)(i % n_groups) * task->group,
-        };
-        uint32_t rows = task->n_rows - unit.row;
-        uint32_t panels = task->n_panels - unit.panel;
-        unit.n_rows = rows < task->block_rows ? rows : task->block_rows;
-        unit.n_panels = panels < task->group ? panels : task->group;
-        run_unit(task, &unit, scratch);
-    }
-}
-
-// Blocks as large as they may be, made smaller until there is enough to share.
-static void choose_blocks(struct matmul_task *task, uint32_t n_threads)
-{
-    task->block_rows = MAX_ROWS;
-    task->group = task->n_rows > TILE_ROWS ? MAX_GROUP : 1;
-    uint32_t wanted = n_threads == 1 ? 1 : 4 * n_threads;
-    while (task->group > 1 && n_parts(task->n_panels, task->group) < wanted)
-        task->group /= 2;
-    while (task->block_rows > TILE_ROWS &&
-           n_parts(task->n_panels, task->group) * n_parts(task->n_rows, task->block_rows) < wanted)
-        task->block_rows = n_parts(task->block_rows / 2, TILE_ROWS) * TILE_ROWS;
+    struct matmul_scratch *scratch = device_stream_scratch(task->stream, thread, sizeof *scratch);
+    run_unit_share(task, 0, task->n_rows, thread, n_threads, scratch->sums, leaf_sums, scratch);
 }
 
 static void run_matmul(float *out, uint32_t out_stride, const float *x, uint32_t x_stride,
@@ -359,13 +251,17 @@ static void run_matmul(float *out, uint32_t out_stride, const float *x, uint32_t
         .x_stride = x_stride,
         .n_rows = n_rows,
         .w = w,
-        .panel_bytes = packed_panel_elements(w) * dtype_bytes(w->dtype),
+        .panel_bytes = packed_panel_bytes(w),
         .n_panels = n_parts(w->n, PACK_ROWS),
         .rounds = rounds,
         .stream = stream,
     };
+    if (dtype_is_quantized(w->dtype)) {
+        KERNEL_NAME(matmul_quantized)(&task);
+        return;
+    }
     bool alone = (size_t)n_rows * w->n * w->k < MIN_SHARED_PRODUCTS;
-    choose_blocks(&task, alone ? 1 : device_stream_n_threads(stream));
+    choose_blocks(&task, MAX_ROWS, TILE_ROWS, alone ? 1 : device_stream_n_threads(stream));
     if (alone)
         run_units(&task, 0, 1);
     else

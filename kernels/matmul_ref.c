@@ -3,10 +3,28 @@
 
 #include "kernels/variant.h"
 
+// x as the matmul takes it: quantized by the leaf's blocks, when the weights are.
+static double leaf_sum_quantized(const float *x, const struct packed_matrix *w, uint32_t row,
+                                 uint32_t begin, uint32_t end)
+{
+    double sum = 0;
+    for (uint32_t k = begin; k < end; k += QUANT_BLOCK) {
+        uint32_t n = end - k < QUANT_BLOCK ? end - k : QUANT_BLOCK;
+        int8_t q[QUANT_BLOCK];
+        float scale;
+        quantize_activations(x + k, n, q, &scale);
+        for (uint32_t i = 0; i < n; i++)
+            sum += (double)scale * q[i] * (double)packed_matrix_at(w, row, k + i);
+    }
+    return sum;
+}
+
 static float leaf_sum(const float *x, const struct packed_matrix *w, uint32_t row, uint32_t leaf)
 {
     uint32_t begin, end;
     packed_leaf_range(w, leaf, &begin, &end);
+    if (dtype_is_quantized(w->dtype))
+        return (float)leaf_sum_quantized(x, w, row, begin, end);
     double sum = 0;
     for (uint32_t k = begin; k < end; k++)
         sum += (double)x[k] * (double)packed_matrix_at(w, row, k);

@@ -148,7 +148,14 @@ struct ops {
     softcap_fn *softcap;
 };
 
-enum kernels_variant { KERNELS_TWIN, KERNELS_AVX2, KERNELS_AVX512, KERNELS_AVX512_BF16 };
+/* Each has what those before it have; VNNI: dot products of bytes, BF16: also of bf16 pairs. */
+enum kernels_variant {
+    KERNELS_TWIN,
+    KERNELS_AVX2,
+    KERNELS_AVX512,
+    KERNELS_AVX512_VNNI,
+    KERNELS_AVX512_BF16
+};
 
 /* The fastest variant this CPU can run (by CPUID; GEMMAD_KERNELS=twin|avx2|avx512|avx512_bf16 caps
  * it, see docs/environment.md). */

@@ -22,7 +22,7 @@ static float element_to_f32(const void *elements, enum dtype dtype, size_t i)
 size_t packed_matrix_bytes(const struct packed_matrix *matrix)
 {
     size_t n_panels = ((size_t)matrix->n + PACK_ROWS - 1) / PACK_ROWS;
-    return n_panels * packed_panel_elements(matrix) * dtype_bytes(matrix->dtype);
+    return n_panels * packed_panel_bytes(matrix);
 }
 
 // Where (lane, i-th place of a leaf) lies from the leaf's start in a panel.
@@ -86,9 +86,9 @@ struct lanes {
     bool last; // lanes from end on are padding
 };
 
-static void pack_leaf(const struct packed_matrix *m, void *leaf_data, uint32_t n_inputs,
-                      struct lanes lanes, const unsigned char *source, enum dtype source_dtype,
-                      size_t row_bytes)
+static void pack_places(const struct packed_matrix *m, void *leaf_data, uint32_t n_inputs,
+                        struct lanes lanes, const unsigned char *source, enum dtype source_dtype,
+                        size_t row_bytes)
 {
     for (size_t k = 0; k < n_inputs; k += RUN) {
         size_t n = n_inputs - k < RUN ? n_inputs - k : RUN;
@@ -97,45 +97,109 @@ static void pack_leaf(const struct packed_matrix *m, void *leaf_data, uint32_t n
                      source + (lane - lanes.begin) * row_bytes + k * dtype_bytes(source_dtype),
                      source_dtype, n);
     }
-    size_t places = packed_leaf_places(m, n_inputs);
+    size_t places = packed_leaf_bytes(m, n_inputs) / PACK_ROWS / dtype_bytes(m->dtype);
     for (uint32_t lane = lanes.begin; lane < (lanes.last ? PACK_ROWS : lanes.end); lane++)
         zero_places(leaf_data, m->dtype, lane, lane < lanes.end ? n_inputs : 0, places);
+}
+
+// Where the byte of a lane's i-th number lies in a block; int4 has two numbers in it.
+static inline size_t byte_index(size_t i, uint32_t lane)
+{
+    return i / 4 * (4 * PACK_ROWS) + 4 * (size_t)lane + i % 4;
+}
+
+static void put_block(unsigned char *block, enum dtype dtype, uint32_t lane,
+                      const uint8_t numbers[QUANT_BLOCK], uint16_t scale)
+{
+    if (dtype == DTYPE_INT8)
+        for (size_t i = 0; i < QUANT_BLOCK; i += 4)
+            memcpy(block + byte_index(i, lane), numbers + i, 4);
+    else
+        for (size_t i = 0; i < QUANT_BLOCK / 2; i++)
+            block[byte_index(i, lane)] = (unsigned char)(numbers[i] | numbers[i + QUANT_BLOCK / 2]
+                                                                          << 4);
+    unsigned char *scales = block + packed_block_bytes(dtype) - PACK_ROWS * sizeof scale;
+    memcpy(scales + lane * sizeof scale, &scale, sizeof scale);
+}
+
+static void pack_block(unsigned char *block, enum dtype dtype, uint32_t lane, const void *source,
+                       enum dtype source_dtype, size_t n)
+{
+    float values[QUANT_BLOCK];
+    uint8_t numbers[QUANT_BLOCK];
+    uint16_t scale;
+    for (size_t i = 0; i < n; i++)
+        values[i] = element_to_f32(source, source_dtype, i);
+    (dtype == DTYPE_INT8 ? quantize_int8 : quantize_int4)(values, n, numbers, &scale);
+    put_block(block, dtype, lane, numbers, scale);
+}
+
+static void pack_blocks(const struct packed_matrix *m, void *leaf_data, uint32_t n_inputs,
+                        struct lanes lanes, const unsigned char *source, enum dtype source_dtype,
+                        size_t row_bytes)
+{
+    for (size_t k = 0; k < n_inputs; k += QUANT_BLOCK) {
+        unsigned char *block = (unsigned char *)leaf_data +
+                               k / QUANT_BLOCK * packed_block_bytes(m->dtype);
+        size_t n = n_inputs - k < QUANT_BLOCK ? n_inputs - k : QUANT_BLOCK;
+        for (uint32_t lane = lanes.begin; lane < lanes.end; lane++)
+            pack_block(block, m->dtype, lane,
+                       source + (lane - lanes.begin) * row_bytes + k * dtype_bytes(source_dtype),
+                       source_dtype, n);
+        for (uint32_t lane = lanes.end; lanes.last && lane < PACK_ROWS; lane++)
+            pack_block(block, m->dtype, lane, NULL, source_dtype, 0);
+    }
 }
 
 void matmul_pack(const struct packed_matrix *destination, uint32_t row_begin, uint32_t row_end,
                  const void *source, enum dtype source_dtype, size_t source_stride)
 {
     const struct packed_matrix *m = destination;
-    CHECK(row_begin <= row_end && row_end <= m->n);
-    size_t element = dtype_bytes(m->dtype);
+    CHECK(row_begin <= row_end && row_end <= m->n && !dtype_is_quantized(source_dtype));
     size_t row_bytes = source_stride * dtype_bytes(source_dtype);
     for (uint32_t row = row_begin; row < row_end; row = row / PACK_ROWS * PACK_ROWS + PACK_ROWS) {
         uint32_t panel = row / PACK_ROWS * PACK_ROWS;
         uint32_t n = row_end - panel < PACK_ROWS ? row_end - panel : PACK_ROWS;
         struct lanes lanes = {row - panel, n, panel + n == m->n};
         const unsigned char *rows = (const unsigned char *)source + (row - row_begin) * row_bytes;
-        unsigned char *data = (unsigned char *)m->data +
-                              row / PACK_ROWS * packed_panel_elements(m) * element;
+        unsigned char *data = (unsigned char *)m->data + row / PACK_ROWS * packed_panel_bytes(m);
         for (uint32_t leaf = 0; leaf < m->n_leaves; leaf++) {
             uint32_t begin, end;
             packed_leaf_range(m, leaf, &begin, &end);
-            pack_leaf(m, data, end - begin, lanes, rows + begin * dtype_bytes(source_dtype),
-                      source_dtype, row_bytes);
-            data += packed_leaf_places(m, end - begin) * PACK_ROWS * element;
+            (dtype_is_quantized(m->dtype) ? pack_blocks : pack_places)(
+                m, data, end - begin, lanes, rows + begin * dtype_bytes(source_dtype), source_dtype,
+                row_bytes);
+            data += packed_leaf_bytes(m, end - begin);
         }
     }
+}
+
+static float block_element(const unsigned char *leaf, enum dtype dtype, uint32_t lane, uint32_t k)
+{
+    const unsigned char *block = leaf + k / QUANT_BLOCK * packed_block_bytes(dtype);
+    uint16_t scale;
+    memcpy(&scale, block + packed_block_bytes(dtype) - (PACK_ROWS - lane) * sizeof scale,
+           sizeof scale);
+    uint32_t i = k % QUANT_BLOCK;
+    if (dtype == DTYPE_INT8)
+        return f16_to_f32(scale) * (float)(block[byte_index(i, lane)] - INT8_OFFSET);
+    unsigned two = block[byte_index(i % (QUANT_BLOCK / 2), lane)];
+    int q = (int)(i < QUANT_BLOCK / 2 ? two & 0xFU : two >> 4);
+    return f16_to_f32(scale) * (float)(q - INT4_OFFSET);
 }
 
 float packed_matrix_at(const struct packed_matrix *matrix, uint32_t row, uint32_t k)
 {
     CHECK(row < matrix->n && k < matrix->k);
-    size_t start = row / PACK_ROWS * packed_panel_elements(matrix);
+    const unsigned char *data = matrix->data;
+    data += row / PACK_ROWS * packed_panel_bytes(matrix);
     for (uint32_t leaf = 0;; leaf++) {
-        uint32_t begin, end;
+        uint32_t begin, end, lane = row % PACK_ROWS;
         packed_leaf_range(matrix, leaf, &begin, &end);
+        if (k < end && dtype_is_quantized(matrix->dtype))
+            return block_element(data, matrix->dtype, lane, k - begin);
         if (k < end)
-            return element_to_f32(matrix->data, matrix->dtype,
-                                  start + place_index(matrix->dtype, k - begin, row % PACK_ROWS));
-        start += packed_leaf_places(matrix, end - begin) * PACK_ROWS;
+            return element_to_f32(data, matrix->dtype, place_index(matrix->dtype, k - begin, lane));
+        data += packed_leaf_bytes(matrix, end - begin);
     }
 }

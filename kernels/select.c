@@ -42,6 +42,7 @@ put_fn rmsnorm_put_avx512_f32, rmsnorm_put_avx512_bf16;
 put_fn rope_put_avx512_f32, rope_put_avx512_bf16;
 put_fn router_put_avx512_f32, router_put_avx512_bf16;
 put_fn softcap_put_avx512_f32, softcap_put_avx512_bf16;
+put_fn matmul_put_avx512_vnni_f32, matmul_put_avx512_vnni_bf16;
 put_fn matmul_put_avx512_dot_bf16;
 #endif
 
@@ -78,6 +79,7 @@ static const struct {
     {KERNELS_AVX512, rope_put_avx512_f32, rope_put_avx512_bf16},
     {KERNELS_AVX512, router_put_avx512_f32, router_put_avx512_bf16},
     {KERNELS_AVX512, softcap_put_avx512_f32, softcap_put_avx512_bf16},
+    {KERNELS_AVX512_VNNI, matmul_put_avx512_vnni_f32, matmul_put_avx512_vnni_bf16},
     {KERNELS_AVX512_BF16, NULL, matmul_put_avx512_dot_bf16},
 #endif
 };
@@ -86,6 +88,7 @@ static const char *const names[] = {
     [KERNELS_TWIN] = "twin",
     [KERNELS_AVX2] = "avx2",
     [KERNELS_AVX512] = "avx512",
+    [KERNELS_AVX512_VNNI] = "avx512_vnni",
     [KERNELS_AVX512_BF16] = "avx512_bf16",
 };
 
@@ -107,7 +110,9 @@ static enum kernels_variant cpu_variant(void)
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
         return KERNELS_AVX2;
-    return __builtin_cpu_supports("avx512bf16") ? KERNELS_AVX512_BF16 : KERNELS_AVX512;
+    if (!__builtin_cpu_supports("avx512vnni"))
+        return KERNELS_AVX512;
+    return __builtin_cpu_supports("avx512bf16") ? KERNELS_AVX512_BF16 : KERNELS_AVX512_VNNI;
 #else
     return KERNELS_TWIN;
 #endif

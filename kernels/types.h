@@ -12,12 +12,19 @@
 #include <stdint.h>
 #include <string.h>
 
-enum dtype { DTYPE_BF16, DTYPE_F16, DTYPE_F32 };
+/* DTYPE_INT8 and DTYPE_INT4 are packed matrices alone: blocks with scales (kernels/quantize.h). */
+enum dtype { DTYPE_BF16, DTYPE_F16, DTYPE_F32, DTYPE_INT8, DTYPE_INT4 };
 enum compute { COMPUTE_F32, COMPUTE_BF16 };
 
+/* Of an element; quantized ones have no size of their own. */
 static inline size_t dtype_bytes(enum dtype dtype)
 {
     return dtype == DTYPE_F32 ? 4 : 2;
+}
+
+static inline bool dtype_is_quantized(enum dtype dtype)
+{
+    return dtype == DTYPE_INT8 || dtype == DTYPE_INT4;
 }
 
 static inline float bf16_to_f32(uint16_t bits)
@@ -43,7 +50,8 @@ static inline float bf16_round(float value)
     return bf16_to_f32(f32_to_bf16(value));
 }
 
-float f16_to_f32(uint16_t bits); /* exact, subnormals and infinities too */
+float f16_to_f32(uint16_t bits);  /* exact, subnormals and infinities too */
+uint16_t f32_to_f16(float value); /* nearest even; infinity beyond 65504, NaN stays NaN */
 
 /* Row-parallel products are summed over this many leaves of the whole input dimension, in the
  * tree ((0+1)+(2+3))+((4+5)+(6+7)), whatever the world size: a rank owns 8 / world_size

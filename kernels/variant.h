@@ -18,6 +18,10 @@
 #define KERNEL_JOIN(op, variant) KERNEL_JOIN_WORDS(op, variant)
 /* embed_put_avx2_bf16: puts the ops of kernels/embed.h, in this variant's form, into the table. */
 #define KERNEL_PUT(op) KERNEL_JOIN(op, KERNEL_VARIANT)
+#define KERNEL_NAME_WORDS(function, variant) function##_##variant
+#define KERNEL_NAME_JOIN(function, variant) KERNEL_NAME_WORDS(function, variant)
+/* A function that op files of one variant share. */
+#define KERNEL_NAME(function) KERNEL_NAME_JOIN(function, KERNEL_VARIANT)
 
 void KERNEL_PUT(attention)(struct ops *out);
 void KERNEL_PUT(embed)(struct ops *out);

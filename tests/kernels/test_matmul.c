@@ -15,9 +15,9 @@ static const struct matmul_case cases[] = {
     {8, 700, 130, 1, 0, 130},  {100, 320, 300, 1, 0, 300}, {13, 1000, 64, 1, 0, 64},
     {9, 70, 96, 8, 0, 96},     {17, 33, 99, 8, 0, 99},     {2, 128, 5, 8, 0, 5},
     {7, 65, 2100, 8, 0, 2100}, {3, 40, 50, 4, 4, 99},      {3, 40, 25, 2, 2, 99},
-    {5, 64, 13, 1, 7, 99},
+    {5, 64, 13, 1, 7, 99},     {97, 130, 290, 1, 0, 290},  {21, 66, 500, 8, 0, 500},
 };
-enum { N_CASES = sizeof cases / sizeof cases[0], GAP = 3 };
+enum { N_CASES = sizeof cases / sizeof cases[0], GAP = 3, N_DTYPES = DTYPE_INT4 + 1 };
 
 struct matmul_inputs {
     struct packed_matrix w;
@@ -35,7 +35,7 @@ static void *aligned_bytes(size_t n)
     return data;
 }
 
-// Weights that each dtype can hold exactly.
+// Weights that bf16, f16 and f32 can hold exactly.
 static struct packed_matrix pack(const struct matmul_case *c, enum dtype dtype, const float *source,
                                  size_t stride)
 {
@@ -179,8 +179,9 @@ static void check_case(int c, enum dtype dtype, enum compute compute, bool leave
 TEST(every_matmul_matches_its_twin_and_keeps_a_rows_bits)
 {
     for (int c = 0; c < N_CASES; c++)
-        for (int i = 0; i < 12; i++)
-            check_case(c, (enum dtype)(i % 3), i / 3 % 2 ? COMPUTE_BF16 : COMPUTE_F32, i / 6);
+        for (int i = 0; i < 4 * N_DTYPES; i++)
+            check_case(c, (enum dtype)(i % N_DTYPES), i / N_DTYPES % 2 ? COMPUTE_BF16 : COMPUTE_F32,
+                       i / (2 * N_DTYPES));
 }
 
 TEST(a_matmul_writes_nothing_between_rows)
@@ -239,11 +240,14 @@ TEST(world_sizes_1_2_4_and_8_give_the_same_bits)
     static const uint32_t k_totals[] = {8, 99, 512, 1021, 5};
     enum { ROWS = 9, N = 70 };
     struct device_stream *stream = new_stream(2);
-    for (int i = 0; i < 5 * 4 * 2 * 2; i++) {
+    enum { VARIANTS = KERNELS_AVX512_BF16 + 1 };
+    for (int i = 0; i < 5 * VARIANTS * 2 * N_DTYPES; i++) {
         uint32_t k_total = k_totals[i % 5];
-        enum kernels_variant variant = (enum kernels_variant)(i / 5 % 4);
-        enum compute compute = i / 20 % 2 ? COMPUTE_BF16 : COMPUTE_F32;
-        enum dtype dtype = i / 40 ? DTYPE_BF16 : DTYPE_F32;
+        enum kernels_variant variant = (enum kernels_variant)(i / 5 % VARIANTS);
+        enum compute compute = i / 5 / VARIANTS % 2 ? COMPUTE_BF16 : COMPUTE_F32;
+        enum dtype dtype = (enum dtype)(i / 10 / VARIANTS);
+        if (dtype == DTYPE_F16)
+            continue; // packed from halves alone, and summed as f32
         if (variant > kernels_best_variant())
             continue;
         struct ops ops;
@@ -267,24 +271,29 @@ TEST(world_sizes_1_2_4_and_8_give_the_same_bits)
 TEST(a_packed_matrix_holds_what_was_packed_in_any_row_ranges)
 {
     for (int c = 0; c < N_CASES; c++) {
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 10; i++) {
             struct matmul_case shape = cases[c];
+            enum dtype dtype = (enum dtype)(i / 2);
+            if (dtype == DTYPE_F16)
+                continue; // nothing is converted to it
             float *source = new_values((size_t)shape.n * shape.k, 1, 5, COMPUTE_BF16);
-            struct packed_matrix whole = pack(&shape, i ? DTYPE_F32 : DTYPE_BF16, source, shape.k);
+            struct packed_matrix whole = pack(&shape, dtype, source, shape.k);
             struct packed_matrix parts = whole;
             size_t bytes = packed_matrix_bytes(&whole);
             ASSERT_EQ(bytes % 64, 0);
             parts.data = aligned_bytes(bytes);
             for (uint32_t row = 0; row < shape.n;) {
-                uint32_t end = row + (i == 2 ? 37 : 64);
+                uint32_t end = row + (i % 2 ? 37 : 64);
                 end = end < shape.n ? end : shape.n;
                 matmul_pack(&parts, row, end, source + (size_t)row * shape.k, DTYPE_F32, shape.k);
                 row = end;
             }
             ASSERT(memcmp(parts.data, whole.data, bytes) == 0);
+            float allowed = dtype == DTYPE_INT8 ? 1 / 253.0F : dtype == DTYPE_INT4 ? 1 / 5.0F : 0;
             for (uint32_t j = 0; j < shape.n; j++)
                 for (uint32_t k = 0; k < shape.k; k++)
-                    ASSERT(packed_matrix_at(&whole, j, k) == source[(size_t)j * shape.k + k]);
+                    ASSERT(fabsf(packed_matrix_at(&whole, j, k) -
+                                 source[(size_t)j * shape.k + k]) <= allowed);
             free(parts.data);
             free(whole.data);
             free(source);
