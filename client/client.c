@@ -1,9 +1,11 @@
-/* client/client.c - each call has a completion queue of its own and is driven by the thread that
- * makes it, so a call needs no lock and answers arrive without a change of thread.
+/* client/client.c - there is one way to make a call: it is started on a queue, and whoever waits at
+ * the queue gets its messages and its end. A blocking call has a queue of its own; a load generator
+ * drives all its calls from one queue, with one thread, so that many streams cost it little.
  *
- * A call always ends by its status: a cancel, a deadline and a lost connection come back as one,
- * too. The status batch is started first and plucked last; in between, messages are pulled one at a
- * time, so a slow reader slows the server down and nothing piles up.
+ * A call is two operations: its exchange, which is over with the status, and the receiving of the
+ * next message. It always ends by its status: a cancel, a deadline and a lost connection come back
+ * as one, too. Messages are pulled one at a time, so a slow reader slows the server down and
+ * nothing piles up.
  * Proxies from the environment and service configurations from DNS are switched off: the address
  * is the server. */
 #include "client/client.h"
@@ -22,26 +24,48 @@
 #include "base/mem.h"
 #include "base/text_buffer.h"
 
-// A call in flight, on the stack of the thread that makes it.
-struct live_call {
-    grpc_call *call;
-    struct live_call *next;
-};
-
 struct client {
     char *address;
     grpc_channel *channel;
     pthread_mutex_t lock;
-    struct live_call *calls; // under lock
+    struct call *calls; // in flight; under lock
 };
 
+struct client_queue {
+    struct client *client;
+    grpc_completion_queue *events;
+};
+
+// What a queue's event is about: its tag.
+struct operation {
+    struct call *call;
+    void (*done)(struct call *call);
+};
+
+struct call {
+    struct client *client;
+    struct call *next; // of the client's
+    grpc_call *call;
+    const ProtobufCMessageDescriptor *answer;
+    struct client_handlers handlers;
+    struct operation exchange, receiving;
+    int n_operations; // not yet done
+    bool unwanted;    // on_message said so: what still comes is dropped
+    bool broken;      // a message was not well-formed
+    // what gRPC reads from and writes to
+    grpc_byte_buffer *request, *received;
+    grpc_metadata_array initial, trailing;
+    grpc_status_code status;
+    grpc_slice details;
+};
+
+// UINT64_MAX: never.
 static gpr_timespec deadline_after(uint64_t timeout_ns)
 {
-    if (timeout_ns == 0)
+    if (timeout_ns > INT64_MAX)
         return gpr_inf_future(GPR_CLOCK_MONOTONIC);
-    uint64_t most = INT64_MAX;
-    int64_t span = (int64_t)(timeout_ns < most ? timeout_ns : most);
-    return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(span, GPR_TIMESPAN));
+    return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                        gpr_time_from_nanos((int64_t)timeout_ns, GPR_TIMESPAN));
 }
 
 static bool is_port(const char *text)
@@ -104,16 +128,10 @@ void client_destroy(struct client *client)
     free(client);
 }
 
-static void destroy_queue(grpc_completion_queue *queue)
-{
-    grpc_completion_queue_shutdown(queue);
-    grpc_completion_queue_destroy(queue);
-}
-
 enum status client_connect(struct client *client, uint64_t timeout_ns, struct error *err)
 {
     grpc_completion_queue *queue = grpc_completion_queue_create_for_pluck(NULL);
-    gpr_timespec deadline = deadline_after(timeout_ns);
+    gpr_timespec deadline = deadline_after(timeout_ns ? timeout_ns : UINT64_MAX);
     grpc_connectivity_state state = grpc_channel_check_connectivity_state(client->channel, 1);
     bool began = false; // a failure of an earlier attempt does not count
     bool in_time = true;
@@ -125,28 +143,29 @@ enum status client_connect(struct client *client, uint64_t timeout_ns, struct er
         began = true;
         state = grpc_channel_check_connectivity_state(client->channel, 1);
     }
-    destroy_queue(queue);
+    grpc_completion_queue_shutdown(queue);
+    grpc_completion_queue_destroy(queue);
     if (state == GRPC_CHANNEL_READY)
         return STATUS_OK;
     return error_set(err, STATUS_UNAVAILABLE, "cannot connect to %s%s", client->address,
                      in_time ? "" : " in time");
 }
 
-static void add_live(struct client *client, struct live_call *live)
+static void add_live(struct client *client, struct call *call)
 {
     pthread_mutex_lock(&client->lock);
-    live->next = client->calls;
-    client->calls = live;
+    call->next = client->calls;
+    client->calls = call;
     pthread_mutex_unlock(&client->lock);
 }
 
-static void remove_live(struct client *client, struct live_call *live)
+static void remove_live(struct client *client, struct call *call)
 {
     pthread_mutex_lock(&client->lock);
-    struct live_call **at = &client->calls;
-    while (*at != live)
+    struct call **at = &client->calls;
+    while (*at != call)
         at = &(*at)->next;
-    *at = live->next;
+    *at = call->next;
     pthread_mutex_unlock(&client->lock);
 }
 
@@ -154,144 +173,212 @@ size_t client_cancel_calls(struct client *client)
 {
     size_t n = 0;
     pthread_mutex_lock(&client->lock);
-    for (struct live_call *live = client->calls; live; live = live->next) {
-        grpc_call_cancel(live->call, NULL);
+    for (struct call *call = client->calls; call; call = call->next) {
+        grpc_call_cancel(call->call, NULL);
         n++;
     }
     pthread_mutex_unlock(&client->lock);
     return n;
 }
 
-// The state of one call: what its batches write to.
-struct exchange {
-    grpc_call *call;
-    grpc_completion_queue *queue;
-    grpc_metadata_array initial, trailing;
-    grpc_status_code status;
-    grpc_slice details;
-};
-
-static bool pluck(struct exchange *exchange, void *tag)
+struct client_queue *client_queue_create(struct client *client)
 {
+    struct client_queue *queue = mem_zeroed(1, sizeof *queue);
+    queue->client = client;
+    queue->events = grpc_completion_queue_create_for_next(NULL);
+    return queue;
+}
+
+void client_queue_destroy(struct client_queue *queue)
+{
+    if (!queue)
+        return;
+    grpc_completion_queue_shutdown(queue->events);
     gpr_timespec never = gpr_inf_future(GPR_CLOCK_MONOTONIC);
-    return grpc_completion_queue_pluck(exchange->queue, tag, never, NULL).success;
+    CHECK(grpc_completion_queue_next(queue->events, never, NULL).type == GRPC_QUEUE_SHUTDOWN);
+    grpc_completion_queue_destroy(queue->events);
+    free(queue);
 }
 
-static void start(struct exchange *exchange, const grpc_op *ops, size_t n_ops, void *tag)
+bool client_queue_wait(struct client_queue *queue, uint64_t timeout_ns)
 {
-    CHECK(grpc_call_start_batch(exchange->call, ops, n_ops, tag, NULL) == GRPC_CALL_OK);
+    grpc_event event = grpc_completion_queue_next(queue->events, deadline_after(timeout_ns), NULL);
+    if (event.type != GRPC_OP_COMPLETE)
+        return false;
+    const struct operation *operation = event.tag;
+    operation->done(operation->call);
+    return true;
 }
 
-// Sends the request; the status will come back with the exchange itself as its tag.
-static void begin(struct exchange *exchange, const ProtobufCMessage *request)
+static void start(struct call *call, const grpc_op *ops, size_t n_ops, struct operation *operation)
 {
-    grpc_op status = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
-    status.data.recv_status_on_client.trailing_metadata = &exchange->trailing;
-    status.data.recv_status_on_client.status = &exchange->status;
-    status.data.recv_status_on_client.status_details = &exchange->details;
-    start(exchange, &status, 1, exchange);
-
-    grpc_slice bytes = grpc_slice_malloc(protobuf_c_message_get_packed_size(request));
-    protobuf_c_message_pack(request, GRPC_SLICE_START_PTR(bytes));
-    grpc_byte_buffer *sending = grpc_raw_byte_buffer_create(&bytes, 1);
-    grpc_slice_unref(bytes);
-    grpc_op ops[4] = {
-        {.op = GRPC_OP_SEND_INITIAL_METADATA},
-        {.op = GRPC_OP_SEND_MESSAGE},
-        {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
-        {.op = GRPC_OP_RECV_INITIAL_METADATA},
-    };
-    ops[1].data.send_message.send_message = sending;
-    ops[3].data.recv_initial_metadata.recv_initial_metadata = &exchange->initial;
-    start(exchange, ops, 4, &exchange->initial);
-    pluck(exchange, &exchange->initial); // a failure shows in the status
-    grpc_byte_buffer_destroy(sending);
+    call->n_operations++;
+    CHECK(grpc_call_start_batch(call->call, ops, n_ops, operation, NULL) == GRPC_CALL_OK);
 }
 
-// The next message; NULL: there is none, or it is not well-formed (then *out_broken).
-static ProtobufCMessage *receive(struct exchange *exchange,
-                                 const ProtobufCMessageDescriptor *descriptor, bool *out_broken)
+static void receive(struct call *call)
 {
-    grpc_byte_buffer *received = NULL;
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
-    op.data.recv_message.recv_message = &received;
-    start(exchange, &op, 1, &exchange->call);
-    pluck(exchange, &exchange->call);
-    if (!received)
-        return NULL;
-    ProtobufCMessage *message = NULL;
+    op.data.recv_message.recv_message = &call->received;
+    start(call, &op, 1, &call->receiving);
+}
+
+static void end(struct call *call)
+{
+    remove_live(call->client, call);
+    struct error err = {0};
+    if (call->broken)
+        error_set(&err, STATUS_INTERNAL, "the server sent no well-formed %s", call->answer->name);
+    else if (!call->unwanted && call->status != GRPC_STATUS_OK)
+        error_set(&err, (enum status)call->status, "%.*s", (int)GRPC_SLICE_LENGTH(call->details),
+                  (const char *)GRPC_SLICE_START_PTR(call->details));
+    call->handlers.on_end(call->handlers.context, &err);
+    grpc_slice_unref(call->details);
+    grpc_metadata_array_destroy(&call->initial);
+    grpc_metadata_array_destroy(&call->trailing);
+    grpc_byte_buffer_destroy(call->request);
+    grpc_call_unref(call->call);
+    free(call);
+}
+
+static void exchange_done(struct call *call)
+{
+    if (--call->n_operations == 0)
+        end(call);
+}
+
+// NULL: not well-formed.
+static ProtobufCMessage *unpack(grpc_byte_buffer *buffer,
+                                const ProtobufCMessageDescriptor *descriptor)
+{
     grpc_byte_buffer_reader reader;
-    if (grpc_byte_buffer_reader_init(&reader, received)) {
-        grpc_slice slice = grpc_byte_buffer_reader_readall(&reader);
-        grpc_byte_buffer_reader_destroy(&reader);
-        message = protobuf_c_message_unpack(descriptor, NULL, GRPC_SLICE_LENGTH(slice),
-                                            GRPC_SLICE_START_PTR(slice));
-        grpc_slice_unref(slice);
-    }
-    grpc_byte_buffer_destroy(received);
-    *out_broken = !message;
+    if (!grpc_byte_buffer_reader_init(&reader, buffer))
+        return NULL;
+    grpc_slice slice = grpc_byte_buffer_reader_readall(&reader);
+    grpc_byte_buffer_reader_destroy(&reader);
+    ProtobufCMessage *message = protobuf_c_message_unpack(
+        descriptor, NULL, GRPC_SLICE_LENGTH(slice), GRPC_SLICE_START_PTR(slice));
+    grpc_slice_unref(slice);
     return message;
 }
 
-static enum status take_status(const struct exchange *exchange, struct error *err)
+// Hands the message over, unless nobody wants it; whoever wants no more ends the call.
+static void deliver(struct call *call)
 {
-    if (exchange->status == GRPC_STATUS_OK)
-        return STATUS_OK;
-    return error_set(err, (enum status)exchange->status, "%.*s",
-                     (int)GRPC_SLICE_LENGTH(exchange->details),
-                     (const char *)GRPC_SLICE_START_PTR(exchange->details));
+    if (call->unwanted || call->broken)
+        return;
+    ProtobufCMessage *message = unpack(call->received, call->answer);
+    call->broken = !message;
+    if (message)
+        call->unwanted = !call->handlers.on_message(call->handlers.context, message);
+    if (call->unwanted || call->broken)
+        grpc_call_cancel(call->call, NULL);
 }
 
-static grpc_call *create_call(struct client *client, grpc_completion_queue *queue,
-                              struct client_method method, uint64_t timeout_ns)
+static void receiving_done(struct call *call)
+{
+    if (call->received) { // NULL: no message will come any more
+        deliver(call);
+        grpc_byte_buffer_destroy(call->received);
+        receive(call);
+    }
+    if (--call->n_operations == 0)
+        end(call);
+}
+
+static grpc_byte_buffer *pack(const ProtobufCMessage *message)
+{
+    grpc_slice bytes = grpc_slice_malloc(protobuf_c_message_get_packed_size(message));
+    protobuf_c_message_pack(message, GRPC_SLICE_START_PTR(bytes));
+    grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&bytes, 1);
+    grpc_slice_unref(bytes);
+    return buffer;
+}
+
+static grpc_call *create_call(const struct client_queue *queue, struct client_method method,
+                              uint64_t timeout_ns)
 {
     struct text_buffer path = {0};
     text_buffer_append_format(&path, "/%s/%s", method.service->name, method.name);
     grpc_slice slice = grpc_slice_from_copied_buffer(path.data, path.length);
     text_buffer_finish(&path);
-    grpc_call *call = grpc_channel_create_call(client->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
-                                               queue, slice, NULL, deadline_after(timeout_ns),
-                                               NULL);
+    gpr_timespec deadline = deadline_after(timeout_ns ? timeout_ns : UINT64_MAX);
+    grpc_call *call = grpc_channel_create_call(queue->client->channel, NULL,
+                                               GRPC_PROPAGATE_DEFAULTS, queue->events, slice, NULL,
+                                               deadline, NULL);
     grpc_slice_unref(slice);
     return call;
+}
+
+void client_start(struct client_queue *queue, struct client_method method,
+                  const ProtobufCMessage *request, uint64_t timeout_ns,
+                  struct client_handlers handlers)
+{
+    const ProtobufCMethodDescriptor *described =
+        protobuf_c_service_descriptor_get_method_by_name(method.service, method.name);
+    CHECK(described && described->input == request->descriptor);
+
+    struct call *call = mem_zeroed(1, sizeof *call);
+    call->client = queue->client;
+    call->answer = described->output;
+    call->handlers = handlers;
+    call->exchange = (struct operation){call, exchange_done};
+    call->receiving = (struct operation){call, receiving_done};
+    call->request = pack(request);
+    grpc_metadata_array_init(&call->initial);
+    grpc_metadata_array_init(&call->trailing);
+    call->call = create_call(queue, method, timeout_ns);
+    add_live(queue->client, call);
+
+    grpc_op ops[5] = {
+        {.op = GRPC_OP_SEND_INITIAL_METADATA},  {.op = GRPC_OP_SEND_MESSAGE},
+        {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT}, {.op = GRPC_OP_RECV_INITIAL_METADATA},
+        {.op = GRPC_OP_RECV_STATUS_ON_CLIENT},
+    };
+    ops[1].data.send_message.send_message = call->request;
+    ops[3].data.recv_initial_metadata.recv_initial_metadata = &call->initial;
+    ops[4].data.recv_status_on_client.trailing_metadata = &call->trailing;
+    ops[4].data.recv_status_on_client.status = &call->status;
+    ops[4].data.recv_status_on_client.status_details = &call->details;
+    start(call, ops, 5, &call->exchange);
+    receive(call);
+}
+
+// A call that its caller waits for.
+struct blocking_call {
+    client_message_fn *on_message;
+    void *context;
+    bool over;
+    struct error result;
+};
+
+static bool pass_message(void *context, ProtobufCMessage *message)
+{
+    struct blocking_call *call = context;
+    return call->on_message(call->context, message);
+}
+
+static void keep_result(void *context, const struct error *result)
+{
+    struct blocking_call *call = context;
+    call->result = *result;
+    call->over = true;
 }
 
 enum status client_stream(struct client *client, struct client_method method,
                           const ProtobufCMessage *request, uint64_t timeout_ns,
                           client_message_fn *on_message, void *context, struct error *err)
 {
-    const ProtobufCMethodDescriptor *described =
-        protobuf_c_service_descriptor_get_method_by_name(method.service, method.name);
-    CHECK(described && described->input == request->descriptor);
-
-    struct exchange exchange = {.queue = grpc_completion_queue_create_for_pluck(NULL)};
-    exchange.call = create_call(client, exchange.queue, method, timeout_ns);
-    grpc_metadata_array_init(&exchange.initial);
-    grpc_metadata_array_init(&exchange.trailing);
-    struct live_call live = {.call = exchange.call};
-    add_live(client, &live);
-
-    begin(&exchange, request);
-    bool wanted = true;
-    bool broken = false;
-    ProtobufCMessage *message;
-    while (wanted && (message = receive(&exchange, described->output, &broken)))
-        wanted = on_message(context, message);
-    if (!wanted || broken)
-        grpc_call_cancel(exchange.call, NULL);
-    pluck(&exchange, &exchange);
-
-    remove_live(client, &live);
-    enum status st = wanted ? take_status(&exchange, err) : STATUS_OK;
-    if (broken)
-        st = error_set(err, STATUS_INTERNAL, "the server sent no well-formed %s",
-                       described->output->name);
-    grpc_slice_unref(exchange.details);
-    grpc_metadata_array_destroy(&exchange.initial);
-    grpc_metadata_array_destroy(&exchange.trailing);
-    grpc_call_unref(exchange.call);
-    destroy_queue(exchange.queue);
-    return st;
+    struct blocking_call call = {.on_message = on_message, .context = context};
+    struct client_queue *queue = client_queue_create(client);
+    client_start(queue, method, request, timeout_ns,
+                 (struct client_handlers){pass_message, keep_result, &call});
+    while (!call.over)
+        (void)client_queue_wait(queue, UINT64_MAX);
+    client_queue_destroy(queue);
+    if (call.result.status != STATUS_OK && err)
+        *err = call.result;
+    return call.result.status;
 }
 
 static bool keep_answer(void *context, ProtobufCMessage *message)

@@ -1,8 +1,10 @@
-/* client/client.h - calls to a gemmad server: one channel, blocking calls on it.
+/* client/client.h - calls to a gemmad server: one channel, calls on it that block, or that run at
+ * once and are driven through a queue by one thread.
  *
  * Owns the channel and knows the calls in flight, so that they can be cancelled from outside. A
  * method is named by protobuf-c's service descriptor and its name in the .proto file.
- * Thread: calls may be made from any number of threads; create, connect and destroy from one. */
+ * Thread: calls may be made from any number of threads, a queue is one thread's; create, connect
+ * and destroy from one. */
 #ifndef GEMMAD_CLIENT_CLIENT_H
 #define GEMMAD_CLIENT_CLIENT_H
 
@@ -47,6 +49,25 @@ NODISCARD enum status client_stream(struct client *client, struct client_method 
                                     const ProtobufCMessage *request, uint64_t timeout_ns,
                                     client_message_fn *on_message, void *context,
                                     struct error *err);
+
+/* Many calls at once: each is started, then client_queue_wait calls their handlers. */
+struct client_queue;
+struct client_queue *client_queue_create(struct client *client);
+void client_queue_destroy(struct client_queue *queue); /* NULL is fine; no call is in flight */
+
+struct client_handlers {
+    client_message_fn *on_message;
+    /* The last of the call; result's status is OK if it went well. May start another call. */
+    void (*on_end)(void *context, const struct error *result);
+    void *context;
+};
+/* request is packed before this returns. timeout_ns 0: none. */
+void client_start(struct client_queue *queue, struct client_method method,
+                  const ProtobufCMessage *request, uint64_t timeout_ns,
+                  struct client_handlers handlers);
+/* Waits for the next thing that happens to one of the queue's calls, and handles it. false: nothing
+ * did in timeout_ns (UINT64_MAX: no limit; then a call must be in flight). */
+bool client_queue_wait(struct client_queue *queue, uint64_t timeout_ns);
 
 /* Ends the calls in flight with CANCELLED; returns how many there were. Any thread. */
 size_t client_cancel_calls(struct client *client);
