@@ -2,11 +2,10 @@
  *
  *     bench_ops [--threads N] [substring of a row's name]
  *
- * Prints, per row, the best of several calls, as others may be using the machine: time, GB/s of
- * what must be read, GFLOP/s. The first row is a plain read of as many bytes as a decode matmul
- * reads, by the same threads: the figure to beat. Weights are larger than the caches and a new
- * matrix is taken for each call, as in a model.
- */
+ * Prints, per row, the median of several calls: time, GB/s of what must be read, GFLOP/s, and for
+ * matmuls the share of the limit: the longer of a plain read of as many bytes, timed call by call
+ * in between, and of the products at the peak of the variant's instruction (bench/peaks.h). Weights
+ * are larger than the caches and a new matrix is taken for each call, as in a model. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,13 +13,14 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "bench/peaks.h"
 #include "device/memory.h"
 #include "device/stream.h"
 #include "kernels/matmul.h"
 #include "kernels/ops.h"
 #include "kernels/rope.h"
 
-enum { N_CALLS = 21, N_MATRICES = 4 };
+enum { N_CALLS = 21, LEAST_BYTES = 256 << 20 }; // much more than caches hold
 
 struct bench {
     struct device_stream *stream;
@@ -71,96 +71,117 @@ static void print_row(const char *name, uint64_t best_ns, double bytes, double f
     printf("\n");
 }
 
-struct read_task {
-    const uint64_t *words;
-    size_t n;
-    _Alignas(64) volatile uint64_t sink[256];
-};
+static const char *const dtype_names[] = {"bf16", "f16", "f32", "int8", "int4"};
 
-static void read_share(void *context, uint32_t thread, uint32_t n_threads)
+static int by_value(const void *a, const void *b)
 {
-    struct read_task *task = context;
-    size_t begin, end;
-    device_share(task->n, 512, thread, n_threads, &begin, &end);
-    uint64_t sums[8] = {0};
-    for (size_t i = begin; i + 8 <= end; i += 8)
-        for (int j = 0; j < 8; j++)
-            sums[j] ^= task->words[i + (size_t)j];
-    for (int j = 0; j < 8; j++)
-        task->sink[thread] += sums[j];
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
 }
 
-static void bench_read(const struct bench *bench, const void *data, size_t bytes)
+static uint64_t median(uint64_t times[N_CALLS])
 {
-    static struct read_task task;
-    uint64_t best = UINT64_MAX;
+    qsort(times, N_CALLS, sizeof times[0], by_value);
+    return times[N_CALLS / 2];
+}
+
+// Numbers that are small in each of the types, and whose scales are.
+static unsigned char *new_matrices(size_t bytes)
+{
+    unsigned char *data = new_buffer(bytes);
+    for (size_t i = 0; i < bytes / 2; i++)
+        ((uint16_t *)(void *)data)[i] = (uint16_t)(0x3000 + i % 509);
+    return data;
+}
+
+struct matmul_bench {
+    const struct bench *bench;
+    struct ops ops;
+    struct packed_matrix w;
+    unsigned char *data; // n_matrices of them, LEAST_BYTES or more
+    size_t bytes;        // of one
+    size_t n_matrices;
+    float *x, *out;
+    double peak; // GFLOP/s
+};
+
+static void bench_rows(struct matmul_bench *m, const char *name, uint32_t n_rows)
+{
+    struct device_stream *stream = m->bench->stream;
+    uint64_t reads[N_CALLS], times[N_CALLS];
     for (int call = 0; call < N_CALLS; call++) {
-        size_t part = bytes / N_MATRICES;
-        task.words = (const uint64_t *)data + (size_t)(call % N_MATRICES) * part / 8;
-        task.n = part / 8;
+        reads[call] = peak_read_ns(stream, m->data + (size_t)call % m->n_matrices * m->bytes,
+                                   m->bytes);
+        m->w.data = m->data + ((size_t)call + m->n_matrices / 2) % m->n_matrices * m->bytes;
         uint64_t begin = clock_now_ns();
-        device_stream_run(bench->stream, read_share, &task);
-        best = smaller(best, clock_now_ns() - begin);
+        m->ops.matmul(m->out, m->w.n, m->x, m->w.k, n_rows, &m->w, stream);
+        times[call] = clock_now_ns() - begin;
     }
-    print_row("plain read", best, (double)(bytes / N_MATRICES), 0);
+    double flops = 2.0 * n_rows * m->w.n * m->w.k;
+    double read = (double)median(reads), least = flops / m->peak, ns = (double)median(times);
+    printf("%-52s %10.1f us %7.2f GB/s %8.1f GFLOP/s %5.2f of %s\n", name, ns / 1000,
+           (double)m->bytes / ns, flops / ns, (read > least ? read : least) / ns,
+           read > least ? "a plain read" : "the peak");
 }
 
 static void bench_matmul(const struct bench *bench, enum kernels_variant variant,
                          enum compute compute, enum dtype dtype, uint32_t n, uint32_t k)
 {
-    static const uint32_t rows[] = {1, 4, 8, 64, 256};
-    static const char *const dtypes[] = {"bf16", "f16", "f32"};
-    struct packed_matrix w = {.dtype = dtype, .n = n, .k = k, .n_leaves = 1, .k_total = k};
-    size_t bytes = packed_matrix_bytes(&w);
-    unsigned char *data = new_buffer(bytes * N_MATRICES);
-    float *x = new_values((size_t)256 * k, 1);
-    float *out = new_values((size_t)256 * n, 1);
-    for (size_t i = 0; i < bytes * N_MATRICES / 2; i++) // small numbers in each of the types
-        ((uint16_t *)(void *)data)[i] = (uint16_t)(0x3000 + i % 509);
-    struct ops ops;
-    kernels_select(variant, compute, &ops);
-    if (!bench->wanted || strstr("matmul", bench->wanted))
-        bench_read(bench, data, bytes * N_MATRICES);
+    enum { MOST_ROWS = 512 };
+    static const uint32_t rows[] = {1, 2, 4, 8, 16, 32, 64, 256, MOST_ROWS};
+    struct matmul_bench m = {.bench = bench,
+                             .w = {.dtype = dtype, .n = n, .k = k, .n_leaves = 1, .k_total = k}};
+    m.bytes = packed_matrix_bytes(&m.w);
+    m.n_matrices = LEAST_BYTES / m.bytes + 1;
+    kernels_select(variant, compute, &m.ops);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char name[96];
         snprintf(name, sizeof name, "matmul %s %s %s [%u, %u] rows %u",
                  kernels_variant_name(variant), compute == COMPUTE_BF16 ? "cbf16" : "cf32",
-                 dtypes[dtype], n, k, rows[i]);
+                 dtype_names[dtype], n, k, rows[i]);
         if (bench->wanted && !strstr(name, bench->wanted))
             continue;
-        uint64_t best = UINT64_MAX;
-        for (int call = 0; call < N_CALLS; call++) {
-            w.data = data + (size_t)(call % N_MATRICES) * bytes;
-            uint64_t begin = clock_now_ns();
-            ops.matmul(out, n, x, k, rows[i], &w, bench->stream);
-            best = smaller(best, clock_now_ns() - begin);
+        if (!m.data) {
+            m.data = new_matrices(m.bytes * m.n_matrices);
+            m.x = new_values((size_t)MOST_ROWS * k, 1);
+            m.out = new_values((size_t)MOST_ROWS * n, 1);
+            m.peak = peak_gflops(bench->stream, variant, dtype);
+            printf("peak of %s for %s: %.1f GFLOP/s\n", kernels_variant_name(variant),
+                   dtype_names[dtype], m.peak);
         }
-        print_row(name, best, (double)bytes, 2.0 * rows[i] * n * k);
+        bench_rows(&m, name, rows[i]);
     }
-    free_buffer(data, bytes * N_MATRICES);
-    free_buffer(x, (size_t)256 * k * sizeof *x);
-    free_buffer(out, (size_t)256 * n * sizeof *out);
+    if (!m.data)
+        return;
+    free_buffer(m.data, m.bytes * m.n_matrices);
+    free_buffer(m.x, (size_t)MOST_ROWS * k * sizeof *m.x);
+    free_buffer(m.out, (size_t)MOST_ROWS * n * sizeof *m.out);
 }
 
 static void bench_matmuls(const struct bench *bench)
 {
+    enum { N = 12288, K = 1536 }; // gate and up of a layer of E2B
     for (int variant = KERNELS_AVX2; variant <= (int)kernels_best_variant(); variant++) {
         enum kernels_variant v = (enum kernels_variant)variant;
-        bench_matmul(bench, v, COMPUTE_BF16, DTYPE_BF16, 6144, 2048);
+        if (v != KERNELS_AVX512_VNNI) // as avx512
+            bench_matmul(bench, v, COMPUTE_BF16, DTYPE_BF16, N, K);
         if (v == KERNELS_AVX512_BF16)
-            continue; // the rest is that of avx512
-        bench_matmul(bench, v, COMPUTE_F32, DTYPE_F16, 6144, 2048);
-        bench_matmul(bench, v, COMPUTE_F32, DTYPE_F32, 6144, 2048);
+            continue; // the rest is as before
+        bench_matmul(bench, v, COMPUTE_BF16, DTYPE_INT8, N, K);
+        bench_matmul(bench, v, COMPUTE_BF16, DTYPE_INT4, N, K);
+        if (v == KERNELS_AVX512_VNNI)
+            continue;
+        bench_matmul(bench, v, COMPUTE_F32, DTYPE_F16, N, K);
+        bench_matmul(bench, v, COMPUTE_F32, DTYPE_F32, N, K);
     }
 }
 
 static void bench_pack(const struct bench *bench, enum dtype from, enum dtype to)
 {
     enum { N = 4096, K = 5376 };
-    static const char *const dtypes[] = {"bf16", "f16", "f32"};
     char name[96];
-    snprintf(name, sizeof name, "pack %s to %s [%d, %d], one thread", dtypes[from], dtypes[to], N,
-             K);
+    snprintf(name, sizeof name, "pack %s to %s [%d, %d], one thread", dtype_names[from],
+             dtype_names[to], N, K);
     if (bench->wanted && !strstr(name, bench->wanted))
         return;
     struct packed_matrix w = {.dtype = to, .n = N, .k = K, .n_leaves = 1, .k_total = K};
@@ -268,6 +289,8 @@ int main(int argc, char **argv)
     bench_pack(&bench, DTYPE_BF16, DTYPE_BF16);
     bench_pack(&bench, DTYPE_F32, DTYPE_F32);
     bench_pack(&bench, DTYPE_F32, DTYPE_BF16);
+    bench_pack(&bench, DTYPE_BF16, DTYPE_INT8);
+    bench_pack(&bench, DTYPE_BF16, DTYPE_INT4);
     device_stream_destroy(bench.stream);
     return 0;
 }
