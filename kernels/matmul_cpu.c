@@ -14,11 +14,12 @@
 
 enum {
     RUN_INPUTS = 256, // even
-    TILE_ROWS = 6,
 #ifdef __AVX512F__
-    TILE_VECTORS = 4, // 24 of 32 registers are sums
+    TILE_ROWS = 6, // times 4 vectors: 24 of 32 registers are sums
+    TILE_VECTORS = 4,
 #else
-    TILE_VECTORS = 1, // of 2 registers: 12 of 16
+    TILE_ROWS = 5, // times 1 vector of 2 registers: with 6, halves do not fit beside the sums
+    TILE_VECTORS = 1,
 #endif
 };
 
