@@ -156,21 +156,6 @@ void folder_add(struct folder *folder, const char *name, uint32_t n_dims, const 
     add_tensor(folder, tensor);
 }
 
-// Nearest even, for the normal range and zero: what weights of the goldens are in.
-static uint16_t f32_to_f16(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    uint16_t sign = (uint16_t)(bits >> 16 & 0x8000U);
-    int32_t exponent = (int32_t)(bits >> 23 & 0xFFU) - 127 + 15;
-    if (exponent <= 0)
-        return sign;
-    uint32_t half = (uint32_t)exponent << 10 | (bits >> 13 & 0x3FFU);
-    uint32_t rest = bits & 0x1FFFU;
-    half += rest > 0x1000U || (rest == 0x1000U && (half & 1U));
-    return (uint16_t)(sign | half);
-}
-
 static void convert(struct tensor *tensor, enum dtype dtype)
 {
     size_t n = tensor->n_bytes / 2, element = dtype_bytes(dtype);
