@@ -32,6 +32,7 @@
 #define PACK_ROWS 64
 #define MATMUL_MAX_K 65536
 #define MATMUL_TOLERANCE 4e-6
+#define SOFTCAP_TOLERANCE 5e-7
 
 /* Bytes of data for the other fields; a multiple of 64. Leaves need not be of equal size. */
 size_t packed_matrix_bytes(const struct packed_matrix *matrix);

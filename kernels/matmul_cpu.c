@@ -185,9 +185,7 @@ static void prepare_row(enum dtype dtype, const float *x, uint32_t n, void *out)
         vf_store_bf16_n(row->bf16 + i, vf_load_n(x + i, n - i), VF_LANES);
 }
 
-static void multiply_rows(float *out, uint32_t out_stride, const float *x, uint32_t x_stride,
-                          uint32_t n_rows, const struct packed_matrix *w, bool rounds,
-                          struct device_stream *stream)
+static void multiply_rows(struct matmul_task *task)
 {
     static const struct matmul_form form = {
         .run_inputs = RUN_INPUTS,
@@ -196,37 +194,49 @@ static void multiply_rows(float *out, uint32_t out_stride, const float *x, uint3
         .prepare = prepare_row,
         .multiply = multiply,
     };
-    struct matmul_task task = {
-        .out = out,
-        .out_stride = out_stride,
-        .x = x,
-        .x_stride = x_stride,
-        .n_rows = n_rows,
-        .w = w,
-        .rounds = rounds,
-        .stream = stream,
-    };
-    if (dtype_is_quantized(w->dtype))
-        KERNEL_NAME(matmul_quantized)(&task);
+    if (dtype_is_quantized(task->w->dtype))
+        KERNEL_NAME(matmul_quantized)(task);
     else
-        run_matmul(&task, &form);
+        run_matmul(task, &form);
 }
 
 static void matmul(float *out, uint32_t out_stride, const float *x, uint32_t x_stride,
                    uint32_t n_rows, const struct packed_matrix *w, struct device_stream *stream)
 {
-    multiply_rows(out, out_stride, x, x_stride, n_rows, w, true, stream);
+    multiply_rows(&(struct matmul_task){.out = out,
+                                        .out_stride = out_stride,
+                                        .x = x,
+                                        .x_stride = x_stride,
+                                        .n_rows = n_rows,
+                                        .w = w,
+                                        .rounds = true,
+                                        .stream = stream});
+}
+
+static void logits(float *out, size_t out_stride, const float *x, uint32_t x_stride,
+                   uint32_t n_rows, const struct packed_matrix *w, float cap,
+                   struct device_stream *stream)
+{
+    multiply_rows(&(struct matmul_task){.out = out,
+                                        .out_stride = out_stride,
+                                        .x = x,
+                                        .x_stride = x_stride,
+                                        .n_rows = n_rows,
+                                        .w = w,
+                                        .cap = cap,
+                                        .stream = stream});
 }
 
 static void matmul_leaves(float *out, uint32_t out_stride, const float *x, uint32_t x_stride,
                           uint32_t n_rows, const struct packed_matrix *w,
                           struct device_stream *stream)
 {
-    multiply_rows(out, out_stride, x, x_stride, n_rows, w, false, stream);
+    logits(out, out_stride, x, x_stride, n_rows, w, 0, stream);
 }
 
 void KERNEL_PUT(matmul)(struct ops *out)
 {
     out->matmul = matmul;
     out->matmul_leaves = matmul_leaves;
+    out->logits = logits;
 }

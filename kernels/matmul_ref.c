@@ -1,6 +1,8 @@
 /* kernels/matmul_ref.c - the twins of kernels/matmul.h: f64 chains, f32 leaves, the tree in f32. */
 #include "kernels/matmul.h"
 
+#include <math.h>
+
 #include "kernels/variant.h"
 
 // x as the matmul takes it: quantized by the leaf's blocks, when the weights are.
@@ -59,8 +61,19 @@ static void matmul(float *out, uint32_t out_stride, const float *x, uint32_t x_s
             out[r * out_stride + j] = rounded(out[r * out_stride + j]);
 }
 
+static void logits(float *out, size_t out_stride, const float *x, uint32_t x_stride,
+                   uint32_t n_rows, const struct packed_matrix *w, float cap,
+                   struct device_stream *stream)
+{
+    matmul_leaves(out, (uint32_t)out_stride, x, x_stride, n_rows, w, stream);
+    for (size_t r = 0; cap > 0 && r < n_rows; r++)
+        for (uint32_t j = 0; j < w->n; j++)
+            out[r * out_stride + j] = (float)(cap * tanh((double)out[r * out_stride + j] / cap));
+}
+
 void KERNEL_PUT(matmul)(struct ops *out)
 {
+    out->logits = logits;
     out->matmul = matmul;
     out->matmul_leaves = matmul_leaves;
 }

@@ -55,6 +55,7 @@ struct matmul_task {
     uint32_t n_rows;
     const struct packed_matrix *w;
     bool rounds;
+    float cap; /* of logits; 0: none */
     struct device_stream *stream;
     const struct matmul_form *form;
     size_t panel_bytes;
@@ -120,6 +121,14 @@ static inline void add_sums(const struct unit *unit, float (*left)[MAX_ROWS][PAC
                 vf_store(&left[p][r][i], vf_add(vf_load(&left[p][r][i]), vf_load(&right[p][r][i])));
 }
 
+ALWAYS_INLINE vf finished(const struct matmul_task *task, vf sum)
+{
+    vf cap = vf_set1(task->cap);
+    if (task->cap > 0)
+        sum = vf_mul(cap, vf_tanh(vf_div(sum, cap)));
+    return task->rounds ? vf_rounded(sum) : sum;
+}
+
 static inline void write_sums(const struct matmul_task *task, const struct unit *unit,
                               float (*sums)[MAX_ROWS][PACK_ROWS])
 {
@@ -128,10 +137,8 @@ static inline void write_sums(const struct matmul_task *task, const struct unit 
         uint32_t n = task->w->n - column < PACK_ROWS ? task->w->n - column : PACK_ROWS;
         for (uint32_t r = 0; r < unit->n_rows; r++) {
             float *out = task->out + (unit->first_row + unit->row + r) * task->out_stride + column;
-            for (uint32_t i = 0; i < n; i += VF_LANES) {
-                vf sum = vf_load(&sums[p][r][i]);
-                vf_store_n(out + i, task->rounds ? vf_rounded(sum) : sum, n - i);
-            }
+            for (uint32_t i = 0; i < n; i += VF_LANES)
+                vf_store_n(out + i, finished(task, vf_load(&sums[p][r][i])), n - i);
         }
     }
 }

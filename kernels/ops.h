@@ -37,6 +37,12 @@ typedef void matmul_fn(float *out, uint32_t out_stride, const float *x, uint32_t
  * leaf, then the tree), as tp_all_reduce takes it. */
 typedef matmul_fn matmul_leaves_fn;
 
+/* kernels/matmul.h: out[r, :] = softcap(x[r, :] . w^T), unrounded: softcap(y) = cap * tanh(y /
+ * cap), cap 0: y itself. One pass over what may be 262144 numbers a row. n_leaves == 1. */
+typedef void logits_fn(float *out, size_t out_stride, const float *x, uint32_t x_stride,
+                       uint32_t n_rows, const struct packed_matrix *w, float cap,
+                       struct device_stream *stream);
+
 /* kernels/rmsnorm.h: out = R(x / sqrt(mean(x^2) + eps) * weight); weight NULL: none. May be in
  * place. Rows of dim with strides. */
 typedef void rmsnorm_fn(float *out, uint32_t out_stride, const float *x, uint32_t x_stride,
@@ -124,14 +130,12 @@ typedef void moe_combine_fn(float *out, uint32_t out_stride, const float *f,
                             const uint32_t *leaf, uint32_t n_leaves, uint32_t n_rows, uint32_t dim,
                             struct device_stream *stream);
 
-/* kernels/softcap.h: x = cap * tanh(x / cap) in f32, in place; n elements. */
-typedef void softcap_fn(float *x, size_t n, float cap, struct device_stream *stream);
-
 struct ops {
     embed_rows_fn *embed_rows;
     gather_rows_fn *gather_rows;
     matmul_fn *matmul;
     matmul_leaves_fn *matmul_leaves;
+    logits_fn *logits;
     rmsnorm_fn *rmsnorm;
     residual_norm_fn *residual_norm;
     residual_norm_moe_fn *residual_norm_moe;
@@ -145,7 +149,6 @@ struct ops {
     router_top_k_fn *router_top_k;
     gather_activations_fn *gather_activations;
     moe_combine_fn *moe_combine;
-    softcap_fn *softcap;
 };
 
 /* Each has what those before it have; VNNI: dot products of bytes, BF16: also of bf16 pairs. */

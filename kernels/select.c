@@ -22,7 +22,6 @@ put_fn per_layer_put_twin_f32, per_layer_put_twin_bf16;
 put_fn rmsnorm_put_twin_f32, rmsnorm_put_twin_bf16;
 put_fn rope_put_twin_f32, rope_put_twin_bf16;
 put_fn router_put_twin_f32, router_put_twin_bf16;
-put_fn softcap_put_twin_f32, softcap_put_twin_bf16;
 #if defined(__x86_64__)
 put_fn attention_put_avx2_f32, attention_put_avx2_bf16;
 put_fn embed_put_avx2_f32, embed_put_avx2_bf16;
@@ -32,7 +31,6 @@ put_fn per_layer_put_avx2_f32, per_layer_put_avx2_bf16;
 put_fn rmsnorm_put_avx2_f32, rmsnorm_put_avx2_bf16;
 put_fn rope_put_avx2_f32, rope_put_avx2_bf16;
 put_fn router_put_avx2_f32, router_put_avx2_bf16;
-put_fn softcap_put_avx2_f32, softcap_put_avx2_bf16;
 put_fn attention_put_avx512_f32, attention_put_avx512_bf16;
 put_fn embed_put_avx512_f32, embed_put_avx512_bf16;
 put_fn gelu_mul_put_avx512_f32, gelu_mul_put_avx512_bf16;
@@ -41,7 +39,6 @@ put_fn per_layer_put_avx512_f32, per_layer_put_avx512_bf16;
 put_fn rmsnorm_put_avx512_f32, rmsnorm_put_avx512_bf16;
 put_fn rope_put_avx512_f32, rope_put_avx512_bf16;
 put_fn router_put_avx512_f32, router_put_avx512_bf16;
-put_fn softcap_put_avx512_f32, softcap_put_avx512_bf16;
 put_fn matmul_put_avx512_vnni_f32, matmul_put_avx512_vnni_bf16;
 put_fn matmul_put_avx512_dot_bf16;
 #endif
@@ -59,7 +56,6 @@ static const struct {
     {KERNELS_TWIN, rmsnorm_put_twin_f32, rmsnorm_put_twin_bf16},
     {KERNELS_TWIN, rope_put_twin_f32, rope_put_twin_bf16},
     {KERNELS_TWIN, router_put_twin_f32, router_put_twin_bf16},
-    {KERNELS_TWIN, softcap_put_twin_f32, softcap_put_twin_bf16},
 #if defined(__x86_64__)
     {KERNELS_AVX2, attention_put_avx2_f32, attention_put_avx2_bf16},
     {KERNELS_AVX2, embed_put_avx2_f32, embed_put_avx2_bf16},
@@ -69,7 +65,6 @@ static const struct {
     {KERNELS_AVX2, rmsnorm_put_avx2_f32, rmsnorm_put_avx2_bf16},
     {KERNELS_AVX2, rope_put_avx2_f32, rope_put_avx2_bf16},
     {KERNELS_AVX2, router_put_avx2_f32, router_put_avx2_bf16},
-    {KERNELS_AVX2, softcap_put_avx2_f32, softcap_put_avx2_bf16},
     {KERNELS_AVX512, attention_put_avx512_f32, attention_put_avx512_bf16},
     {KERNELS_AVX512, embed_put_avx512_f32, embed_put_avx512_bf16},
     {KERNELS_AVX512, gelu_mul_put_avx512_f32, gelu_mul_put_avx512_bf16},
@@ -78,7 +73,6 @@ static const struct {
     {KERNELS_AVX512, rmsnorm_put_avx512_f32, rmsnorm_put_avx512_bf16},
     {KERNELS_AVX512, rope_put_avx512_f32, rope_put_avx512_bf16},
     {KERNELS_AVX512, router_put_avx512_f32, router_put_avx512_bf16},
-    {KERNELS_AVX512, softcap_put_avx512_f32, softcap_put_avx512_bf16},
     {KERNELS_AVX512_VNNI, matmul_put_avx512_vnni_f32, matmul_put_avx512_vnni_bf16},
     {KERNELS_AVX512_BF16, NULL, matmul_put_avx512_dot_bf16},
 #endif

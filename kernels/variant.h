@@ -31,7 +31,6 @@ void KERNEL_PUT(per_layer)(struct ops *out);
 void KERNEL_PUT(rmsnorm)(struct ops *out);
 void KERNEL_PUT(rope)(struct ops *out);
 void KERNEL_PUT(router)(struct ops *out);
-void KERNEL_PUT(softcap)(struct ops *out);
 
 /* Lanes of a vector, in every instruction set (kernels/simd.h). */
 #define VF_LANES 16

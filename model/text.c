@@ -384,23 +384,6 @@ enum status text_model_forward(struct text_model *model, const struct text_batch
     return STATUS_OK;
 }
 
-// From [world_size, n, vocab_shard] as gathered to [n, vocab_size].
-static float *join_shards(struct text_model *model, uint32_t n)
-{
-    struct text_buffers *b = &model->buffers;
-    uint32_t world = tp_world_size(model->c.comm);
-    uint32_t vocab = model->c.config->vocab_size;
-    for (uint32_t rank = 0; rank < world; rank++) {
-        uint32_t begin, end;
-        shard_range(vocab, rank, world, &begin, &end);
-        for (uint32_t row = 0; row < n; row++)
-            memcpy(b->logits + (size_t)row * vocab + begin,
-                   b->gathered + ((size_t)rank * n + row) * model->vocab_shard,
-                   (end - begin) * sizeof(float));
-    }
-    return b->logits;
-}
-
 enum status text_model_logits(struct text_model *model, uint32_t first, uint32_t n, float **out,
                               struct error *err)
 {
@@ -408,21 +391,16 @@ enum status text_model_logits(struct text_model *model, uint32_t first, uint32_t
     struct text_buffers *b = &model->buffers;
     CHECK(n <= model->c.max_logits_rows && first + n <= model->n_kept);
     const float *rows = b->hidden + (size_t)first * config->hidden_size;
-    bool alone = tp_world_size(model->c.comm) == 1;
-    uint32_t stride = alone ? config->vocab_size : model->vocab_shard;
-    float *local = alone ? b->logits : b->local_logits;
-    // Unrounded: a bf16 logit has steps of 0.125 at 16..32, which makes ties.
-    model->c.ops->matmul_leaves(local, stride, rows, config->hidden_size, n,
-                                &model->c.weights->lm_head, model->c.stream);
-    if (config->final_logit_softcapping > 0)
-        model->c.ops->softcap(local, (size_t)n * stride, config->final_logit_softcapping,
-                              model->c.stream);
-    *out = tp_rank(model->c.comm) == 0 ? b->logits : NULL;
-    if (alone)
-        return STATUS_OK;
-    enum status st = tp_all_gather(model->c.comm, local, (size_t)n * stride * sizeof(float),
-                                   b->gathered, err);
-    if (st == STATUS_OK && *out)
-        join_shards(model, n);
-    return st;
+    bool root = tp_rank(model->c.comm) == 0;
+    uint32_t columns[N_LEAVES + 1], world = tp_world_size(model->c.comm);
+    for (uint32_t rank = 0; rank < world; rank++)
+        shard_range(config->vocab_size, rank, world, &columns[rank], &columns[rank + 1]);
+    // Rank 0 writes its own where they belong; the others' come there.
+    size_t stride = root ? config->vocab_size : model->vocab_shard;
+    model->c.ops->logits(b->logits, stride, rows, config->hidden_size, n,
+                         &model->c.weights->lm_head, config->final_logit_softcapping,
+                         model->c.stream);
+    *out = root ? b->logits : NULL;
+    return tp_gather_columns(model->c.comm, 0, b->logits, stride, n, columns, b->logits,
+                             config->vocab_size, err);
 }

@@ -33,8 +33,6 @@ struct text_buffer_sizes text_buffer_sizes(const struct model_config *config, ui
         .wide_width = config->hidden_size_per_layer_input,
         .n_logits_rows = max_logits_rows,
         .vocab_size = config->vocab_size,
-        .vocab_shard = (config->vocab_size + world_size - 1) / world_size,
-        .world_size = world_size,
         .n_groups = KV_MAX_GROUPS,
     };
     size_t heads = (config->num_attention_heads + world_size - 1) / world_size;
@@ -55,7 +53,6 @@ static size_t lay_out(const struct text_buffer_sizes *s, struct text_buffers *b)
 {
     const struct device_buffer *m = &b->memory;
     size_t at = 0;
-    bool sharded = s->world_size > 1;
     b->hidden = device_buffer_carve(m, &at, s->n_rows * s->hidden_size, sizeof(float));
     b->normed = device_buffer_carve(m, &at, s->n_rows * s->hidden_size, sizeof(float));
     b->query = device_buffer_carve(m, &at, s->n_rows * s->query_width, sizeof(float));
@@ -64,9 +61,6 @@ static size_t lay_out(const struct text_buffer_sizes *s, struct text_buffers *b)
     b->per_layer = device_buffer_carve(m, &at, s->n_rows * s->per_layer_width, sizeof(float));
     b->context = device_buffer_carve(m, &at, s->n_rows * s->per_layer_width, sizeof(float));
     b->logits = device_buffer_carve(m, &at, s->n_logits_rows * s->vocab_size, sizeof(float));
-    size_t shard = sharded ? s->n_logits_rows * s->vocab_shard : 0;
-    b->local_logits = device_buffer_carve(m, &at, shard, sizeof(float));
-    b->gathered = device_buffer_carve(m, &at, shard * s->world_size, sizeof(float));
     b->positions = device_buffer_carve(m, &at, s->n_rows, sizeof(uint32_t));
     b->embed_ids = device_buffer_carve(m, &at, s->n_rows, sizeof(uint32_t));
     b->angles = device_buffer_carve(m, &at, s->n_rows * s->angle_width, sizeof(float));

@@ -15,7 +15,7 @@ struct text_buffer_sizes {
     size_t angle_width;     /* cos and sin of each (layer kind, head_dim) */
     size_t n_groups;        /* of the KV layout */
     size_t per_layer_width; /* layers * per-layer inputs, or 0 */
-    size_t n_logits_rows, vocab_size, vocab_shard, world_size;
+    size_t n_logits_rows, vocab_size;
 };
 
 struct text_buffers {
@@ -27,9 +27,7 @@ struct text_buffers {
     float *sums;              /* [n_rows, sums_width]: what the all-reduce adds */
     float *per_layer;         /* [n_rows, per_layer_width] */
     float *context;           /* [n_rows, per_layer_width] */
-    float *logits;            /* [n_logits_rows, vocab_size] */
-    float *local_logits;      /* [n_logits_rows, vocab_shard] */
-    float *gathered;          /* [world_size, n_logits_rows, vocab_shard] */
+    float *logits;            /* [n_logits_rows, vocab_size]; rank 0's alone are whole */
     uint32_t *positions;      /* [n_rows] */
     uint32_t *embed_ids;      /* [n_rows] */
     float *angles;            /* angle_width * n_rows, by (layer kind, head_dim) */

@@ -97,42 +97,69 @@ enum status tp_all_reduce(struct tp_comm *comm, float *data, size_t n, struct er
     return st;
 }
 
-static enum status gather_piece(struct tp_comm *comm, const unsigned char *in, size_t n,
-                                size_t out_stride, unsigned char *out, struct error *err)
+static void copy_rows(float *out, size_t out_stride, const float *in, size_t in_stride,
+                      size_t n_rows, size_t width)
+{
+    for (size_t row = 0; row < n_rows && width && out != in; row++)
+        memcpy(out + row * out_stride, in + row * in_stride, width * sizeof *out);
+}
+
+struct gather {
+    uint32_t root;
+    const float *in;
+    size_t in_stride;
+    const uint32_t *columns;
+    float *out;
+    size_t out_stride;
+};
+
+// n_rows rows from `row` on, of each rank's columns those from number `first` on, at most `width`.
+static enum status gather_piece(struct tp_comm *comm, const struct gather *g, size_t row,
+                                size_t n_rows, size_t first, size_t width, struct error *err)
 {
     uint64_t phase = comm->n_phases;
-    if (n)
-        memcpy(comm_buffer(comm, comm->rank, phase), in, n);
+    size_t widths[COMM_MAX_RANKS];
+    for (uint32_t r = 0; r < comm->world_size; r++) {
+        size_t all = g->columns[r + 1] - g->columns[r];
+        widths[r] = all > first ? smaller(all - first, width) : 0;
+    }
+    if (comm->rank != g->root)
+        copy_rows((float *)comm_buffer(comm, comm->rank, phase), widths[comm->rank],
+                  g->in + row * g->in_stride + first, g->in_stride, n_rows, widths[comm->rank]);
     enum status st = comm_phase(comm, err);
-    for (uint32_t r = 0; st == STATUS_OK && n && r < comm->world_size; r++)
-        memcpy(out + r * out_stride, comm_buffer(comm, r, phase), n);
+    for (uint32_t r = 0; st == STATUS_OK && comm->rank == g->root && r < comm->world_size; r++)
+        if (r != g->root)
+            copy_rows(g->out + row * g->out_stride + g->columns[r] + first, g->out_stride,
+                      (const float *)comm_buffer(comm, r, phase), widths[r], n_rows, widths[r]);
     return st;
 }
 
-enum status tp_all_gather(struct tp_comm *comm, const void *in, size_t n, void *out,
-                          struct error *err)
+enum status tp_gather_columns(struct tp_comm *comm, uint32_t root, const float *in,
+                              size_t in_stride, size_t n_rows, const uint32_t *columns, float *out,
+                              size_t out_stride, struct error *err)
 {
-    size_t out_bytes;
-    if (__builtin_mul_overflow(n, comm->world_size, &out_bytes))
-        return error_set(err, STATUS_INVALID_ARGUMENT, "all_gather of %zu bytes a rank", n);
-    enum status st = comm_begin(comm, COLLECTIVE_ALL_GATHER, 0, n, err);
-    if (st != STATUS_OK)
+    size_t bytes, widest = 0;
+    if (root >= comm->world_size ||
+        __builtin_mul_overflow(n_rows, columns[comm->world_size] * sizeof *in, &bytes))
+        return error_set(err, STATUS_INVALID_ARGUMENT, "gather of %zu rows to rank %u of %u",
+                         n_rows, root, comm->world_size);
+    enum status st = comm_begin(comm, COLLECTIVE_GATHER, root, bytes, err);
+    if (st == STATUS_OK && comm->rank == root)
+        copy_rows(out + columns[root], out_stride, in, in_stride, n_rows,
+                  columns[root + 1] - columns[root]);
+    if (comm->world_size == 1)
         return st;
-    if (comm->world_size == 1) {
-        if (n)
-            memcpy(out, in, n);
-        return STATUS_OK;
-    }
-    const unsigned char *from = in;
-    unsigned char *to = out;
-    size_t done = 0;
-    do {
-        size_t piece = smaller(n - done, comm->piece_bytes);
-        st = gather_piece(comm, from, piece, n, to, err);
-        done += piece;
-        from += piece;
-        to += piece;
-    } while (st == STATUS_OK && done < n);
+    for (uint32_t r = 0; r < comm->world_size; r++)
+        if (columns[r + 1] - columns[r] > widest)
+            widest = columns[r + 1] - columns[r];
+    // Whole rows as long as a buffer holds them, else parts of one.
+    size_t floats = comm->piece_bytes / sizeof *in;
+    size_t width = smaller(widest ? widest : 1, floats);
+    size_t rows = floats / width;
+    struct gather g = {root, in, in_stride, columns, out, out_stride};
+    for (size_t row = 0; st == STATUS_OK && row < n_rows; row += rows)
+        for (size_t first = 0; st == STATUS_OK && first < widest; first += width)
+            st = gather_piece(comm, &g, row, smaller(rows, n_rows - row), first, width, err);
     return st;
 }
 

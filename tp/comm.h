@@ -40,9 +40,13 @@ uint32_t tp_world_size(const struct tp_comm *comm);
 
 /* data[i] = tree sum over ranks, on every rank. World size 1: nothing to do. */
 NODISCARD enum status tp_all_reduce(struct tp_comm *comm, float *data, size_t n, struct error *err);
-/* out [world_size][n bytes]: every rank's in [n bytes]. */
-NODISCARD enum status tp_all_gather(struct tp_comm *comm, const void *in, size_t n, void *out,
-                                    struct error *err);
+/* A matrix whose columns are spread over the ranks, to the root: rank r brings columns
+ * [columns[r], columns[r + 1]) of n_rows rows, in with in_stride; the root has them all in out with
+ * out_stride. columns [world_size + 1] ascend and are the same on every rank. The root's own part
+ * is copied unless in is already its place in out. out is the root's alone. */
+NODISCARD enum status tp_gather_columns(struct tp_comm *comm, uint32_t root, const float *in,
+                                        size_t in_stride, size_t n_rows, const uint32_t *columns,
+                                        float *out, size_t out_stride, struct error *err);
 /* The root's bytes on every rank. */
 NODISCARD enum status tp_broadcast(struct tp_comm *comm, uint32_t root, void *data, size_t n,
                                    struct error *err);

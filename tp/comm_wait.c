@@ -22,8 +22,8 @@
 #define PAUSE_NS (5 * NS_PER_US) /* spinning with pauses only; then with yields */
 
 static const char *const collective_names[N_COLLECTIVES] = {
-    [COLLECTIVE_NONE] = "no collective",    [COLLECTIVE_ALL_REDUCE] = "all_reduce",
-    [COLLECTIVE_ALL_GATHER] = "all_gather", [COLLECTIVE_BROADCAST] = "broadcast",
+    [COLLECTIVE_NONE] = "no collective", [COLLECTIVE_ALL_REDUCE] = "all_reduce",
+    [COLLECTIVE_GATHER] = "gather",      [COLLECTIVE_BROADCAST] = "broadcast",
     [COLLECTIVE_BARRIER] = "barrier",
 };
 

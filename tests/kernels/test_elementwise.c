@@ -1,8 +1,7 @@
-/* tests/kernels/test_elementwise.c - kernels/gelu_mul.h, softcap.h and embed.h: no sums. */
+/* tests/kernels/test_elementwise.c - kernels/gelu_mul.h and embed.h: no sums. */
 #include "kernels/embed.h"
 #include "kernels/gelu_mul.h"
 #include "kernels/matmul.h"
-#include "kernels/softcap.h"
 #include "tests/kernels/row_op.h"
 
 enum { GAP = 3 }; // between rows of gate and of up
@@ -50,47 +49,6 @@ TEST(every_gelu_mul_matches_its_twin)
         free(gate);
         free(up);
     }
-}
-
-static void run_softcap(const struct row_op *op, const struct ops *ops,
-                        struct device_stream *stream, size_t first, size_t n_rows, float *out)
-{
-    (void)first;
-    ops->softcap(out, n_rows * op->width, 30, stream);
-}
-
-TEST(every_softcap_matches_its_twin)
-{
-    static const float sizes[] = {0.001F, 10, 300};
-    for (size_t i = 0; i < 3 * (sizeof cases / sizeof cases[0]); i++) {
-        size_t c = i / 3;
-        float *x = new_values(cases[c].n_rows * cases[c].dim, sizes[i % 3], 1, COMPUTE_F32);
-        row_op_check(&(struct row_op){
-            .name = "softcap",
-            .run = run_softcap,
-            .out_before = x,
-            .n_rows = cases[c].n_rows,
-            .width = cases[c].dim,
-            .relative = SOFTCAP_TOLERANCE,
-        });
-        free(x);
-    }
-}
-
-TEST(softcap_is_never_rounded_and_reaches_its_limits)
-{
-    struct device_stream *stream = new_stream(1);
-    for (int v = KERNELS_TWIN; v <= (int)kernels_best_variant(); v++) {
-        struct ops ops;
-        kernels_select((enum kernels_variant)v, COMPUTE_BF16, &ops);
-        float x[4] = {1e9F, -1e9F, 0, 16.001F};
-        ops.softcap(x, 4, 30, stream);
-        ASSERT_NEAR(x[0], 30, 1e-5);
-        ASSERT_NEAR(x[1], -30, 1e-5);
-        ASSERT_NEAR(x[2], 0, 0);
-        ASSERT_NEAR(x[3], 30 * tanh(16.001 / 30), 2e-5);
-    }
-    device_stream_destroy(stream);
 }
 
 struct embed_inputs {

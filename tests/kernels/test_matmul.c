@@ -311,3 +311,52 @@ TEST(f16_converts_exactly)
     ASSERT(isinf(f16_to_f32(0xFC00)) && isnan(f16_to_f32(0x7E00)));
     ASSERT(signbit(f16_to_f32(0x8000)));
 }
+
+TEST(logits_are_capped_products_and_never_rounded)
+{
+    const struct matmul_case c = {5, 130, 200, 1, 0, 200};
+    for (int i = 0; i < 2 * N_DTYPES; i++) {
+        enum compute compute = i % 2 ? COMPUTE_BF16 : COMPUTE_F32;
+        struct matmul_inputs in = new_inputs(&c, (enum dtype)(i / 2), compute);
+        in.leaves = true;
+        uint32_t stride = c.k + GAP;
+        for (int t = 1; t <= 3; t++)
+            for (int v = KERNELS_TWIN; v <= (int)kernels_best_variant(); v++) {
+                struct device_stream *stream = new_stream((uint32_t)t);
+                struct ops ops;
+                kernels_select((enum kernels_variant)v, compute, &ops);
+                float *plain = run_guarded(&ops, &in, stream, 0, c.n_rows);
+                float capped[5][130], uncapped[5][130];
+                ops.logits(&capped[0][0], c.n, in.x, stride, c.n_rows, &in.w, 30, stream);
+                ops.logits(&uncapped[0][0], c.n, in.x, stride, c.n_rows, &in.w, 0, stream);
+                check_bits("cap 0", v, &uncapped[0][0], plain, (size_t)c.n_rows * c.n);
+                for (size_t j = 0; j < (size_t)c.n_rows * c.n; j++) {
+                    double want = 30 * tanh((double)plain[j] / 30);
+                    ASSERT_NEAR((&capped[0][0])[j], want, fabs(want) * SOFTCAP_TOLERANCE + 1e-30);
+                }
+                free(plain);
+                device_stream_destroy(stream);
+            }
+        free_inputs(&in);
+    }
+}
+
+TEST(a_cap_holds_for_any_number)
+{
+    float weight = 1, x[4] = {1e9F, -1e9F, 0, 16.001F}, out[4];
+    struct packed_matrix w = {.dtype = DTYPE_F32, .n = 1, .k = 1, .n_leaves = 1, .k_total = 1};
+    w.data = aligned_bytes(packed_matrix_bytes(&w));
+    matmul_pack(&w, 0, 1, &weight, DTYPE_F32, 1);
+    struct device_stream *stream = new_stream(1);
+    for (int v = KERNELS_TWIN; v <= (int)kernels_best_variant(); v++) {
+        struct ops ops;
+        kernels_select((enum kernels_variant)v, COMPUTE_BF16, &ops);
+        ops.logits(out, 1, x, 1, 4, &w, 30, stream);
+        ASSERT_NEAR(out[0], 30, 1e-5);
+        ASSERT_NEAR(out[1], -30, 1e-5);
+        ASSERT_NEAR(out[2], 0, 0);
+        ASSERT_NEAR(out[3], 30 * tanh(16.001 / 30), 2e-5);
+    }
+    device_stream_destroy(stream);
+    free(w.data);
+}

@@ -102,22 +102,44 @@ static bool run_all_reduce(struct tp_comm *comm, const struct traffic *traffic,
     return true;
 }
 
-static bool run_all_gather(struct tp_comm *comm, const struct traffic *traffic,
-                           const struct call *call)
+// Rows of odd widths, some without any column on some ranks; every third call of the root hands in
+// its own part where it belongs.
+static bool run_gather(struct tp_comm *comm, const struct traffic *traffic, const struct call *call)
 {
     struct error err = {0};
-    size_t n = call->n;
-    unsigned char *end = call->received + n * tp_world_size(comm);
-    fill_bytes(call->sent, n, contents_seed(traffic, call->number, tp_rank(comm)));
-    memset(end, 0xA5, GUARD_BYTES);
-    RANK_OK(comm, tp_all_gather(comm, call->sent, n, call->received, &err), err);
-    for (uint32_t r = 0; r < tp_world_size(comm); r++) {
-        fill_bytes(call->sent, n, contents_seed(traffic, call->number, r));
-        if (n && memcmp(call->received + r * n, call->sent, n) != 0)
-            RANK_FAIL(comm, "all_gather #%" PRIu64 " of %zu bytes: part %u is wrong", call->number,
-                      n, r);
+    uint32_t world = tp_world_size(comm), rank = tp_rank(comm), columns[WORLD_MAX_RANKS + 1] = {0};
+    size_t widest = call->n / sizeof(float) / (1 + call->number % 3);
+    for (uint32_t r = 0; r < world; r++)
+        columns[r + 1] = columns[r] + (uint32_t)(widest * ((r + call->number) % 4 + 1) / 4);
+    size_t stride = columns[world] + 1, width = columns[rank + 1] - columns[rank];
+    size_t n_rows = widest ? call->n / sizeof(float) / widest : 3;
+    while (n_rows > 0 && n_rows * stride > call->n / sizeof(float) * world)
+        n_rows--;
+    float *out = (float *)call->received, *in = (float *)call->sent;
+    bool in_place = rank == call->root && call->number % 3 == 0;
+    size_t in_stride = in_place ? stride : width;
+    if (in_place)
+        in = out + columns[rank];
+    for (size_t row = 0; row < n_rows; row++)
+        fill_floats(in + row * in_stride, width,
+                    contents_seed(traffic, call->number, rank) + row * 977);
+    memset(out + n_rows * stride, 0xA5, GUARD_BYTES);
+    RANK_OK(comm,
+            tp_gather_columns(comm, call->root, in, in_stride, n_rows, columns,
+                              rank == call->root ? out : NULL, stride, &err),
+            err);
+    RANK_ASSERT(comm, guard_is_whole((unsigned char *)(out + n_rows * stride)));
+    for (size_t i = 0; rank == call->root && i < n_rows * world; i++) {
+        uint32_t r = (uint32_t)(i % world);
+        size_t row = i / world;
+        uint64_t seed = contents_seed(traffic, call->number, r) + row * 977;
+        for (uint32_t c = columns[r]; c < columns[r + 1]; c++) {
+            float want = random_float(&seed);
+            if (memcmp(&out[row * stride + c], &want, sizeof want) != 0)
+                RANK_FAIL(comm, "gather #%" PRIu64 " of %zu rows: row %zu, column %u is wrong",
+                          call->number, n_rows, row, c);
+        }
     }
-    RANK_ASSERT(comm, guard_is_whole(end));
     return true;
 }
 
@@ -181,7 +203,7 @@ bool traffic_mixed(struct tp_comm *comm, const struct world *world)
             right = tp_barrier(comm, &err) == STATUS_OK;
             break;
         case 1:
-            right = run_all_gather(comm, traffic, &call);
+            right = run_gather(comm, traffic, &call);
             break;
         case 2:
             right = run_broadcast(comm, traffic, &call);
