@@ -10,7 +10,7 @@
 #include "model/kv_layout.h"
 #include "tests/test.h"
 
-enum { MAX_RANKS = 8, MAX_MESSAGE_BYTES = 1 << 20 };
+enum { MAX_RANKS = 8, MAX_MESSAGE_BYTES = 2 << 20 }; // as gemmad has it
 
 struct rank {
     struct rank_group *group;
@@ -41,12 +41,15 @@ struct rank_group {
     struct rank ranks[MAX_RANKS];
 };
 
-static enum status rank_load(struct rank *rank)
+static enum status load_weights(struct rank *rank)
 {
     struct rank_group *group = rank->group;
     struct error *err = &rank->err;
     const struct rank_group_config *c = &group->c;
-    struct device_stream_config stream = {.n_threads = c->n_threads};
+    struct device_stream_config stream = {
+        .n_threads = c->n_threads,
+        .cpus = c->cpus ? c->cpus + (size_t)rank->number * c->n_threads : NULL,
+    };
     enum status st = device_stream_create(&stream, &rank->stream, err);
     if (st != STATUS_OK)
         return st;
@@ -61,23 +64,32 @@ static enum status rank_load(struct rank *rank)
         return st;
     const struct model_config *config = checkpoint_config(group->checkpoint);
     struct model_load_options load = {
-        .rank = rank->number, .world_size = c->world_size, .compute = c->compute};
-    st = model_weights_load(config, group->checkpoint, &load, rank->stream, &rank->weights, err);
-    if (st != STATUS_OK)
-        return st;
+        .rank = rank->number,
+        .world_size = c->world_size,
+        .compute = c->compute,
+        .weights = c->weights,
+    };
+    return model_weights_load(config, group->checkpoint, &load, rank->stream, &rank->weights, err);
+}
+
+static enum status make_executor(struct rank *rank)
+{
+    struct rank_group *group = rank->group;
+    struct error *err = &rank->err;
+    const struct rank_group_config *c = &group->c;
     struct kv_storage_config storage = {
         .params = &group->layout.params,
         .max_slots = c->max_slots,
         .max_positions = c->max_positions,
     };
-    st = kv_layout_rank_heads(&group->layout, rank->number, c->world_size, storage.rank_kv_heads,
-                              err);
+    enum status st = kv_layout_rank_heads(&group->layout, rank->number, c->world_size,
+                                          storage.rank_kv_heads, err);
     if (st == STATUS_OK)
         st = kv_storage_create(&storage, &rank->storage, err);
     if (st != STATUS_OK)
         return st;
     struct text_model_config model = {
-        .config = config,
+        .config = checkpoint_config(group->checkpoint),
         .weights = rank->weights,
         .layout = &group->layout,
         .storage = rank->storage,
@@ -109,7 +121,9 @@ static void *run_rank(void *context)
 {
     struct rank *rank = context;
     struct rank_group *group = rank->group;
-    rank->status = rank_load(rank);
+    rank->status = load_weights(rank);
+    if (rank->status == STATUS_OK)
+        rank->status = make_executor(rank);
     pthread_barrier_wait(&group->end);
     for (;;) {
         pthread_barrier_wait(&group->begin);
@@ -196,6 +210,11 @@ const struct model_config *rank_group_model(const struct rank_group *group)
     return checkpoint_config(group->checkpoint);
 }
 
+const struct kv_layout *rank_group_kv_layout(const struct rank_group *group)
+{
+    return &group->layout;
+}
+
 struct step_result rank_group_step(struct rank_group *group, const void *message, size_t n)
 {
     group->message = message;
@@ -209,6 +228,11 @@ struct step_result rank_group_step(struct rank_group *group, const void *message
                                    &result, &err),
                   err);
     return result;
+}
+
+const struct model_weights *rank_group_weights(const struct rank_group *group, uint32_t rank)
+{
+    return group->ranks[rank].weights;
 }
 
 struct text_model *rank_group_text_model(const struct rank_group *group)

@@ -9,13 +9,16 @@
 #include "model/checkpoint.h"
 #include "model/text.h"
 
+struct kv_layout; /* model/kv_layout.h */
 struct rank_group;
 
 struct rank_group_config {
     const char *folder; /* of the checkpoint */
     uint32_t world_size;
     enum compute compute;
+    enum weights_format weights;
     uint32_t n_threads; /* of each rank */
+    const int *cpus;    /* [world_size * n_threads] to pin to, by rank; NULL: not pinned */
     uint32_t max_rows;
     uint32_t max_slots;
     uint32_t max_positions;
@@ -33,9 +36,12 @@ void rank_group_destroy(struct rank_group *group);
 
 const struct step_limits *rank_group_limits(const struct rank_group *group);
 const struct model_config *rank_group_model(const struct rank_group *group);
+const struct kv_layout *rank_group_kv_layout(const struct rank_group *group);
 
 /* Runs one step on every rank; the result is rank 0's, valid until the next step. */
 struct step_result rank_group_step(struct rank_group *group, const void *message, size_t n);
+
+const struct model_weights *rank_group_weights(const struct rank_group *group, uint32_t rank);
 
 /* For world size 1: the model and its pages, to call on the test's thread between steps. */
 struct text_model *rank_group_text_model(const struct rank_group *group);

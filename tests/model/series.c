@@ -1,8 +1,7 @@
-/* tests/model/series.c - pages are given out in a scrambled order, so that a block table that is
- * not followed shows. */
+/* tests/model/series.c - the sequence stands in slot 0. */
 #include "tests/model/series.h"
 
-#include "engine/step_builder.h"
+#include "tests/model/feed.h"
 #include "tests/test.h"
 
 enum { MAX_ROWS = 128, MAX_LOGITS_ROWS = 16 };
@@ -27,59 +26,6 @@ struct rank_group *series_group(const char *folder, uint32_t world_size, enum co
         .observe_context = observe_context,
     };
     return rank_group_create(&config);
-}
-
-// A permutation of the pages that may be lent.
-static uint32_t page_at(const struct step_limits *limits, uint32_t group, uint32_t index)
-{
-    uint32_t n = limits->n_pages[group] - 1;
-    return 1 + (n - 1 - index % n + group) % n;
-}
-
-struct step_buffer {
-    struct step_builder builder;
-    void *message;
-    uint64_t step_id;
-};
-
-static void buffer_init(struct step_buffer *buffer, const struct step_limits *limits)
-{
-    struct error err = {0};
-    ASSERT_OK_ERR(step_builder_init(&buffer->builder, limits, &err), err);
-    buffer->message = calloc(1, step_max_bytes(limits));
-    buffer->step_id = 0;
-}
-
-static void buffer_finish(struct step_buffer *buffer)
-{
-    step_builder_finish(&buffer->builder);
-    free(buffer->message);
-}
-
-// Adds rows [first, first + n) of slot 0 with the pages that they are the first to need.
-static void add_rows(struct step_buffer *buffer, const struct step_limits *limits, uint32_t first,
-                     uint32_t n, uint32_t flags, const uint32_t *tokens, uint32_t next_token)
-{
-    for (uint32_t p = first; p < first + n; p++) {
-        if (p % limits->page_tokens)
-            continue;
-        for (uint32_t g = 0; g < limits->n_groups; g++) {
-            uint32_t index = p / limits->page_tokens;
-            struct step_page_update update = {g, 0, index, page_at(limits, g, index)};
-            step_builder_add_page(&buffer->builder, &update);
-        }
-    }
-    struct step_seq seq = {
-        .slot = 0, .first_position = first, .n_rows = n, .flags = flags, .next_token = next_token};
-    uint32_t *place = step_builder_add_seq(&buffer->builder, &seq);
-    for (uint32_t i = 0; i < n; i++)
-        place[i] = tokens ? tokens[i] : 0;
-}
-
-static struct step_result send(struct rank_group *group, struct step_buffer *buffer)
-{
-    size_t n = step_builder_write(&buffer->builder, buffer->message);
-    return rank_group_step(group, buffer->message, n);
 }
 
 static void take_prompt_logprobs(const struct step_result *result, struct series_result *out)
@@ -110,8 +56,7 @@ void series_run(struct rank_group *group, const uint32_t *prompt, uint32_t n_pro
 {
     const struct step_limits *limits = rank_group_limits(group);
     ASSERT(n_prompt + options->n_new <= limits->max_positions && options->n_new <= SERIES_MAX_NEW);
-    struct step_buffer buffer;
-    buffer_init(&buffer, limits);
+    struct feed *feed = feed_create(group);
     memset(out, 0, sizeof *out);
     struct sampling_params sampling = {
         .temperature = options->temperature,
@@ -127,23 +72,25 @@ void series_run(struct rank_group *group, const uint32_t *prompt, uint32_t n_pro
         bool last = at + n == n_prompt;
         uint32_t flags = (last ? (uint32_t)STEP_SAMPLE : 0) |
                          (options->prompt_logprobs ? (uint32_t)STEP_PROMPT_LOGPROBS : 0);
-        step_builder_begin(&buffer.builder, ++buffer.step_id);
+        feed_begin(feed);
         if (at == 0)
-            step_builder_add_start(&buffer.builder, 0, &sampling, NULL, 0, NULL, 0);
-        add_rows(&buffer, limits, at, n, flags, prompt + at, last ? UINT32_MAX : prompt[at + n]);
-        struct step_result result = send(group, &buffer);
+            feed_start(feed, 0, &sampling);
+        struct step_seq seq = {0, at, n, flags, last ? UINT32_MAX : prompt[at + n]};
+        feed_rows(feed, &seq, prompt + at);
+        struct step_result result = feed_run(feed);
         take_prompt_logprobs(&result, out);
         if (last)
             take_token(&result, options, 0, out);
     }
     for (uint32_t t = 1; t < options->n_new; t++) {
-        step_builder_begin(&buffer.builder, ++buffer.step_id);
-        add_rows(&buffer, limits, n_prompt + t - 1, 1, STEP_SAMPLE | STEP_TOKEN_FROM_SLOT, NULL,
-                 UINT32_MAX);
-        struct step_result result = send(group, &buffer);
+        feed_begin(feed);
+        struct step_seq seq = {0, n_prompt + t - 1, 1, STEP_SAMPLE | STEP_TOKEN_FROM_SLOT,
+                               UINT32_MAX};
+        feed_rows(feed, &seq, NULL);
+        struct step_result result = feed_run(feed);
         take_token(&result, options, t, out);
     }
-    buffer_finish(&buffer);
+    feed_destroy(feed);
 }
 
 const float *series_last_logits(struct rank_group *group, const uint32_t *prompt, uint32_t n_prompt)
@@ -156,7 +103,7 @@ const float *series_last_logits(struct rank_group *group, const uint32_t *prompt
         for (uint32_t p = at; p < at + n; p++)
             for (uint32_t g = 0; g < limits->n_groups; g++)
                 kv_storage_set_page(rank_group_storage(group), g, 0, p / limits->page_tokens,
-                                    page_at(limits, g, p / limits->page_tokens));
+                                    feed_page(limits, g, 0, p / limits->page_tokens));
         uint32_t row_offsets[2] = {0, n};
         uint32_t slot = 0;
         uint32_t n_logits_rows = at + n == n_prompt;
