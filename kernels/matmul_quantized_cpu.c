@@ -37,7 +37,10 @@ struct run_row {
     int32_t start[RUN_BLOCKS];
 };
 
-// A panel's run: numbers as bytes, scales.
+// How a run's numbers lie in memory: bytes, bytes below 16, or two of those in a byte.
+enum numbers { BYTES, SMALL_BYTES, HALF_BYTES };
+
+// A panel's run: numbers, scales.
 struct byte_run {
     const uint8_t *numbers, *scales;
     size_t numbers_stride, scales_stride; // from block to block
@@ -96,12 +99,11 @@ static void widen_run(uint8_t *out, const uint8_t *blocks, uint32_t n_blocks)
     }
 }
 
-// Adds four k's of a tile to its integer sums; `small`: weights are below 16.
-ALWAYS_INLINE void dot_quad(vi *sums, const uint8_t *weights, const struct run_row *rows,
-                            uint32_t k, const bool small, const int n_rows, const int n_vectors)
+// Adds four k's of a tile to its integer sums, with weights that it may change; `small`: they are
+// below 16.
+ALWAYS_INLINE void dot_quad(vi *sums, vi *w, const struct run_row *rows, uint32_t k,
+                            const bool small, const int n_rows, const int n_vectors)
 {
-    vi w[PANEL_VECTORS];
-    UNROLLED for (int v = 0; v < n_vectors; v++) w[v] = vi_load(weights + (size_t)v * 4 * VF_LANES);
 #if DOT_BYTES
     (void)small;
     UNROLLED for (int r = 0; r < n_rows; r++)
@@ -139,21 +141,40 @@ ALWAYS_INLINE void dot_quad(vi *sums, const uint8_t *weights, const struct run_r
 #endif
 }
 
+// The products of a block's numbers.
+ALWAYS_INLINE void dot_numbers(vi *sums, const uint8_t *numbers, const struct run_row *rows,
+                               uint32_t k, struct fetcher *fetcher, const enum numbers kind,
+                               const int n_rows, const int n_vectors)
+{
+    const uint32_t n = kind == HALF_BYTES ? QUADS / 2 : QUADS;
+    UNROLLED for (uint32_t i = 0; i < n; i++)
+    {
+        vi w[PANEL_VECTORS], high[PANEL_VECTORS];
+        fetch_step(fetcher);
+        UNROLLED for (int v = 0; v < n_vectors; v++)
+        {
+            w[v] = vi_load(numbers + (size_t)i * 4 * PACK_ROWS + (size_t)v * 4 * VF_LANES);
+            if (kind == HALF_BYTES) {
+                high[v] = vi_and(vi_shift_words_right(w[v], 4), vi_set1(0x0F0F0F0F));
+                w[v] = vi_and(w[v], vi_set1(0x0F0F0F0F));
+            }
+        }
+        dot_quad(sums, w, rows, k + 4 * i, kind != BYTES, n_rows, n_vectors);
+        if (kind == HALF_BYTES)
+            dot_quad(sums, high, rows, k + QUANT_BLOCK / 2 + 4 * i, true, n_rows, n_vectors);
+    }
+}
+
 // A block's integer sums, exact.
 ALWAYS_INLINE void dot_block(vi *sums, const struct byte_run *run, uint32_t b, uint32_t lane,
-                             const struct run_row *rows, struct fetcher *fetcher, const bool small,
-                             const int n_rows, const int n_vectors)
+                             const struct run_row *rows, struct fetcher *fetcher,
+                             const enum numbers kind, const int n_rows, const int n_vectors)
 {
-    bool sums_of_words = small && !DOT_BYTES;
+    bool sums_of_words = kind != BYTES && !DOT_BYTES;
     UNROLLED for (int r = 0; r < n_rows; r++) UNROLLED for (int v = 0; v < n_vectors; v++)
         sums[r * n_vectors + v] = vi_set1(sums_of_words ? 0 : rows[r].start[b]);
-    const uint8_t *numbers = run->numbers + b * run->numbers_stride + (size_t)lane * 4;
-    UNROLLED for (uint32_t quad = 0; quad < QUADS; quad++)
-    {
-        fetch_step(fetcher);
-        dot_quad(sums, numbers + (size_t)quad * 4 * PACK_ROWS, rows, b * QUANT_BLOCK + quad * 4,
-                 small, n_rows, n_vectors);
-    }
+    dot_numbers(sums, run->numbers + b * run->numbers_stride + (size_t)lane * 4, rows,
+                b * QUANT_BLOCK, fetcher, kind, n_rows, n_vectors);
     if (!sums_of_words)
         return;
     UNROLLED for (int r = 0; r < n_rows; r++) UNROLLED for (int v = 0; v < n_vectors; v++)
@@ -164,12 +185,12 @@ ALWAYS_INLINE void dot_block(vi *sums, const struct byte_run *run, uint32_t b, u
 }
 
 ALWAYS_INLINE void tile(float (*sums)[PACK_ROWS], const struct byte_run *run, uint32_t lane,
-                        const struct run_row *rows, struct fetcher *fetcher, const bool small,
-                        const int n_rows, const int n_vectors)
+                        const struct run_row *rows, struct fetcher *fetcher,
+                        const enum numbers kind, const int n_rows, const int n_vectors)
 {
     for (uint32_t b = 0; b < run->n_blocks; b++) {
         vi products[TILE_ROWS * PANEL_VECTORS];
-        dot_block(products, run, b, lane, rows, fetcher, small, n_rows, n_vectors);
+        dot_block(products, run, b, lane, rows, fetcher, kind, n_rows, n_vectors);
         const uint8_t *scales = run->scales + b * run->scales_stride + lane * sizeof(uint16_t);
         vf w_scale[PANEL_VECTORS];
         UNROLLED for (int v = 0; v < n_vectors; v++)
@@ -190,51 +211,53 @@ ALWAYS_INLINE void tile(float (*sums)[PACK_ROWS], const struct byte_run *run, ui
 }
 
 ALWAYS_INLINE void tile_of(float (*sums)[PACK_ROWS], const struct byte_run *run,
-                           const struct run_row *rows, struct fetcher fetcher, const bool small,
-                           const int n_rows, const int n_vectors)
+                           const struct run_row *rows, struct fetcher fetcher,
+                           const enum numbers kind, const int n_rows, const int n_vectors)
 {
     for (uint32_t lane = 0; lane < PACK_ROWS; lane += (uint32_t)n_vectors * VF_LANES)
-        tile(sums, run, lane, rows, &fetcher, small, n_rows, n_vectors);
+        tile(sums, run, lane, rows, &fetcher, kind, n_rows, n_vectors);
 }
 
 // Up to TILE_ROWS rows over one panel's run, with the code for just that many.
 ALWAYS_INLINE void tile_rows(float (*sums)[PACK_ROWS], const struct byte_run *run,
-                             const struct run_row *rows, struct fetcher fetcher, const bool small,
-                             uint32_t n_rows)
+                             const struct run_row *rows, struct fetcher fetcher,
+                             const enum numbers kind, uint32_t n_rows)
 {
     switch (n_rows) {
     case 1:
-        tile_of(sums, run, rows, fetcher, small, 1, TILE_VECTORS > 1 ? PANEL_VECTORS : 2);
+        tile_of(sums, run, rows, fetcher, kind, 1, TILE_VECTORS > 1 ? PANEL_VECTORS : 2);
         break;
     case 2:
-        tile_of(sums, run, rows, fetcher, small, 2, TILE_VECTORS);
+        tile_of(sums, run, rows, fetcher, kind, 2, TILE_VECTORS);
         break;
     case 3:
-        tile_of(sums, run, rows, fetcher, small, 3, TILE_VECTORS);
+        tile_of(sums, run, rows, fetcher, kind, 3, TILE_VECTORS);
         break;
     case 4:
-        tile_of(sums, run, rows, fetcher, small, 4, TILE_VECTORS);
+        tile_of(sums, run, rows, fetcher, kind, 4, TILE_VECTORS);
         break;
     case 5:
-        tile_of(sums, run, rows, fetcher, small, TILE_ROWS < 5 ? TILE_ROWS : 5, TILE_VECTORS);
+        tile_of(sums, run, rows, fetcher, kind, TILE_ROWS < 5 ? TILE_ROWS : 5, TILE_VECTORS);
         break;
     default:
-        tile_of(sums, run, rows, fetcher, small, TILE_ROWS, TILE_VECTORS);
+        tile_of(sums, run, rows, fetcher, kind, TILE_ROWS, TILE_VECTORS);
     }
 }
 
 // In one go of a tile over a run there are this many steps.
-static uint32_t tile_steps(uint32_t n_rows)
+static uint32_t tile_steps(uint32_t n_rows, enum numbers kind)
 {
     uint32_t vectors = n_rows == 1 ? (TILE_VECTORS > 1 ? PANEL_VECTORS : 2) : TILE_VECTORS;
-    return RUN_BLOCKS * QUADS * (PANEL_VECTORS / vectors);
+    return RUN_BLOCKS * QUADS / (kind == HALF_BYTES ? 2 : 1) * (PANEL_VECTORS / vectors);
 }
 
 static void multiply(const struct panel_run *run, float (*sums)[PACK_ROWS], const void *rows,
                      uint32_t n_rows, void *thread_scratch)
 {
     size_t block_bytes = packed_block_bytes(run->dtype);
-    bool small = run->dtype == DTYPE_INT4;
+    uint32_t n_tiles = n_parts(n_rows, TILE_ROWS);
+    uint32_t tile_n = n_parts(n_rows, n_tiles); // 8 rows are 4 and 4, not 6 and 2
+    enum numbers kind = run->dtype == DTYPE_INT8 ? BYTES : n_tiles == 1 ? HALF_BYTES : SMALL_BYTES;
     struct byte_run bytes = {
         .numbers = run->data,
         .numbers_stride = block_bytes,
@@ -243,22 +266,22 @@ static void multiply(const struct panel_run *run, float (*sums)[PACK_ROWS], cons
         .n_blocks = (uint32_t)quant_blocks(run->n),
         .begins = run->begins,
     };
-    if (small) {
+    if (kind == SMALL_BYTES) { // once for all tiles
         widen_run(thread_scratch, run->data, bytes.n_blocks);
         bytes.numbers = thread_scratch;
         bytes.numbers_stride = BLOCK_NUMBERS;
     }
-    uint32_t n_tiles = n_parts(n_rows, TILE_ROWS);
-    uint32_t tile_n = n_parts(n_rows, n_tiles); // 8 rows are 4 and 4, not 6 and 2
     for (uint32_t r = 0; r < n_rows; r += tile_n) {
         uint32_t some = n_rows - r < tile_n ? n_rows - r : tile_n;
         const struct run_row *first = (const struct run_row *)rows + r;
-        struct fetcher fetcher = fetcher_of(run, RUN_BLOCKS * block_bytes, tile_steps(tile_n),
+        struct fetcher fetcher = fetcher_of(run, RUN_BLOCKS * block_bytes, tile_steps(tile_n, kind),
                                             r / tile_n, n_tiles);
-        if (small)
-            tile_rows(sums + r, &bytes, first, fetcher, true, some);
+        if (kind == BYTES)
+            tile_rows(sums + r, &bytes, first, fetcher, BYTES, some);
+        else if (kind == SMALL_BYTES)
+            tile_rows(sums + r, &bytes, first, fetcher, SMALL_BYTES, some);
         else
-            tile_rows(sums + r, &bytes, first, fetcher, false, some);
+            tile_rows(sums + r, &bytes, first, fetcher, HALF_BYTES, some);
     }
 }
 
