@@ -10,8 +10,8 @@
 #include "client/request_options.h"
 
 const struct command *const commands[] = {
-    &generate_command,   &chat_command,  &status_command, &wait_command,  &tokenize_command,
-    &detokenize_command, &bench_command, &drain_command,  &abort_command, NULL,
+    &generate_command,   &chat_command,  &status_command, &wait_command, &tokenize_command,
+    &detokenize_command, &drain_command, &abort_command,  NULL,
 };
 
 static const struct command *find_command(const char *name)
@@ -33,7 +33,6 @@ static const struct option *find_option(const struct command *command, const cha
     return option;
 }
 
-// Takes the flag at arguments[*at], and its value if that is the next argument.
 static enum status take_flag(int n, char **arguments, int *at, const struct command *command,
                              struct settings *settings, struct error *err)
 {
@@ -43,18 +42,7 @@ static enum status take_flag(int n, char **arguments, int *at, const struct comm
     if (!option)
         return error_set(err, STATUS_INVALID_ARGUMENT, "unknown flag %.80s%s", flag,
                          command ? "" : " (flags of a command stand behind it)");
-    if (option->type == OPTION_FLAG && value)
-        return error_set(err, STATUS_INVALID_ARGUMENT, "--%s takes no value", option->name);
-    if (option->type != OPTION_FLAG && !value) {
-        if (*at + 1 >= n)
-            return error_set(err, STATUS_INVALID_ARGUMENT, "--%s needs a value: %s", option->name,
-                             option->metavar);
-        value = arguments[++*at];
-    }
-    enum status st = option_set(option, settings, value, err);
-    if (st != STATUS_OK)
-        error_prefix(err, "--%s", option->name);
-    return st;
+    return option_take(option, value, n, arguments, at, settings, err);
 }
 
 static enum status take_word(const char *word, struct invocation *out, struct error *err)

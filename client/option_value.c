@@ -176,10 +176,10 @@ static enum status set_value(const struct option *option, void *field, const cha
     return error_set(err, STATUS_INTERNAL, "flag %s has no type", option->name);
 }
 
-enum status option_set(const struct option *option, struct settings *settings, const char *text,
+enum status option_set(const struct option *option, void *settings, const char *text,
                        struct error *err)
 {
-    char *base = (char *)settings;
+    char *base = settings;
     void *field = base + option->offset;
     bool has_presence = option->presence != OPTION_NO_PRESENCE;
     if (option->type == OPTION_TEXTS || option->type == OPTION_TOKEN_IDS ||
@@ -190,5 +190,22 @@ enum status option_set(const struct option *option, struct settings *settings, c
     enum status st = set_value(option, field, text, err);
     if (st == STATUS_OK && has_presence)
         *(protobuf_c_boolean *)(base + option->presence) = true;
+    return st;
+}
+
+enum status option_take(const struct option *option, const char *value, int n, char **arguments,
+                        int *at, void *settings, struct error *err)
+{
+    if (option->type == OPTION_FLAG && value)
+        return error_set(err, STATUS_INVALID_ARGUMENT, "--%s takes no value", option->name);
+    if (option->type != OPTION_FLAG && !value) {
+        if (*at + 1 >= n)
+            return error_set(err, STATUS_INVALID_ARGUMENT, "--%s needs a value: %s", option->name,
+                             option->metavar);
+        value = arguments[++*at];
+    }
+    enum status st = option_set(option, settings, value, err);
+    if (st != STATUS_OK)
+        error_prefix(err, "--%s", option->name);
     return st;
 }

@@ -1,5 +1,6 @@
-/* client/options.h - flags: one row of a table is a flag, its check, where its value goes in struct
- * settings, and its lines in the help. Tables are joined to groups, groups to commands.
+/* client/options.h - flags: one row of a table is a flag, its check, where its value goes, and its
+ * lines in the help. Tables are joined to groups, groups to commands. gemmactl's rows are about
+ * struct settings; another program's are about a struct of its own.
  * Thread: tables are constants. */
 #ifndef GEMMAD_CLIENT_OPTIONS_H
 #define GEMMAD_CLIENT_OPTIONS_H
@@ -29,14 +30,14 @@ struct option {
     const char *name; /* without the dashes */
     char letter;      /* -f; 0: none */
     enum option_type type;
-    size_t offset;   /* of its field in struct settings */
+    size_t offset;   /* of its field in the settings */
     size_t presence; /* of the has_ field (protobuf_c_boolean) or a list's n_ (size_t); or NONE */
     const char *metavar;
     int64_t min, max;
     const char *help;
 };
 
-/* offset, presence of a field of its own, of an optional one in a message, of a list.
+/* gemmactl's offset, presence: of a field of its own, of an optional one in a message, of a list.
  * NOLINTBEGIN(bugprone-macro-parentheses): they are names of members */
 #define OPTION_NO_PRESENCE SIZE_MAX
 #define OPTION_PLAIN(field) offsetof(struct settings, field), OPTION_NO_PRESENCE
@@ -65,8 +66,12 @@ const struct option *option_find(const struct option_group *const *groups, const
 
 /* Checks text and stores it; text is NULL for an OPTION_FLAG. INVALID_ARGUMENT: what was expected,
  * without saying of which flag. */
-NODISCARD enum status option_set(const struct option *option, struct settings *settings,
-                                 const char *text, struct error *err);
+NODISCARD enum status option_set(const struct option *option, void *settings, const char *text,
+                                 struct error *err);
+/* Stores the option of the flag arguments[*at], whose value stands behind '=' (value, else NULL) or
+ * is the next argument, which *at then is. INVALID_ARGUMENT: begins with the flag's name. */
+NODISCARD enum status option_take(const struct option *option, const char *value, int n,
+                                  char **arguments, int *at, void *settings, struct error *err);
 
 /* The group's part of a help. */
 void option_group_describe(const struct option_group *group, struct text_buffer *out);

@@ -88,9 +88,6 @@ void settings_init(struct settings *settings)
         .stopping = GEMMAD__V1__STOPPING__INIT,
         .response = GEMMAD__V1__RESPONSE_OPTIONS__INIT,
         .prompt_ids = GEMMAD__V1__TOKEN_IDS__INIT,
-        .concurrency = 8,
-        .n_requests = 32,
-        .prompt_tokens = 128,
     };
     settings->request.sampling = &settings->sampling;
     settings->request.stopping = &settings->stopping;

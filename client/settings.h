@@ -27,8 +27,6 @@ struct settings {
     protobuf_c_boolean has_parse_special, parse_special; /* tokenize */
 
     uint64_t watch_ns; /* 0: once */
-
-    uint32_t concurrency, n_requests, prompt_tokens; /* bench */
 };
 
 /* The values before any flag. Pointers between the messages are set, so it must not be moved. */

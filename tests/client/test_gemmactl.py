@@ -387,33 +387,6 @@ def test_ctrl_c_in_chat_ends_the_answer_then_the_program():
         os.close(ours)
 
 
-def test_ctrl_c_ends_a_bench():
-    with Server() as s:
-        s.inference.token_script = "endless"
-        process = subprocess.Popen([GEMMACTL, "--address", s.address, "bench", "-c", "4"],
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        s.inference.begun.acquire(timeout=PATIENCE)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=PATIENCE)
-        same((process.returncode, out), (130, b""))
-
-
-def test_bench_counts_every_token():
-    with Server() as s:
-        report = json.loads(ok(s, "bench", "--concurrency", "3", "--requests", "7",
-                               "--prompt-tokens", "5", "--max-tokens", "4", "--json"))
-        same((report["requests"], report["failed"]), (7, 0))
-        same((report["prompt_tokens"], report["completion_tokens"]), (35, 28))
-        for name in ("time_to_first_token_ms", "inter_token_ms", "end_to_end_ms"):
-            times = report[name]
-            check(0 < times["p50"] <= times["p90"] <= times["p99"], f"{name}: {times}")
-        prompts = {tuple(r.token_ids.ids) for r in s.inference.requests}
-        same(len(prompts), 7)
-        check(all(p[0] == 2 and all(250 <= i < 750 for i in p[1:]) for p in prompts), f"{prompts}")
-        check(all(r.stopping.ignore_eos for r in s.inference.requests), "ignore_eos")
-        check("time to first token" in ok(s, "bench", "--requests", "2"), "table")
-
-
 def test_drain_and_abort_call_the_server():
     with Server() as s:
         ok(s, "drain")
@@ -425,7 +398,7 @@ def test_drain_and_abort_call_the_server():
 
 
 def test_help_teaches_each_command():
-    commands = ("generate chat status tokenize detokenize wait bench drain abort").split()
+    commands = ("generate chat status tokenize detokenize wait drain abort").split()
     overview = run("--help")
     same(overview.returncode, 0)
     for command in commands:

@@ -116,7 +116,6 @@ TEST(what_is_no_number_of_the_type_is_refused_with_the_flags_name)
     expect_refusal(WORDS("generate", "--logit-bias", "7=x"), "expected ID=V");
     expect_refusal(WORDS("generate", "--stop", "\xff"), "not well-formed UTF-8");
     expect_refusal(WORDS("status", "--timeout", "0"), "above 0");
-    expect_refusal(WORDS("bench", "--concurrency", "0"), "from 1 to 1024");
 }
 
 TEST(unknown_words_are_named)

@@ -1,5 +1,5 @@
-/* tests/client/test_samples.c - percentiles of measured times. */
-#include "client/samples.h"
+/* tests/bench/test_samples.c - percentiles of measured times. */
+#include "bench/serve/samples.h"
 
 #include "tests/test.h"
 
@@ -12,6 +12,7 @@ TEST(percentiles_are_samples_by_nearest_rank)
     ASSERT_EQ(samples_percentile(&samples, 0.9), 90);
     ASSERT_EQ(samples_percentile(&samples, 0.99), 99);
     ASSERT_EQ(samples_percentile(&samples, 1), 100);
+    ASSERT_NEAR(samples_mean(&samples), 50.5, 1e-9);
     samples_finish(&samples);
 }
 
@@ -19,22 +20,21 @@ TEST(no_samples_have_percentile_zero_and_one_is_all_percentiles)
 {
     struct samples samples = {0};
     ASSERT_EQ(samples_percentile(&samples, 0.99), 0);
+    ASSERT_NEAR(samples_mean(&samples), 0, 0);
     samples_add(&samples, 7, 1);
     ASSERT_EQ(samples_percentile(&samples, 0), 7);
     ASSERT_EQ(samples_percentile(&samples, 0.99), 7);
     samples_finish(&samples);
 }
 
-TEST(moved_samples_are_counted_once)
+TEST(samples_that_come_after_a_percentile_count_in_the_next)
 {
-    struct samples to = {0};
-    struct samples from = {0};
-    samples_add(&to, 1, 2);
-    samples_add(&from, 5, 3);
-    samples_move(&to, &from);
-    samples_move(&to, &from);
-    ASSERT_EQ(to.n, 5);
-    ASSERT_EQ(from.n, 0);
-    ASSERT_EQ(samples_percentile(&to, 0.5), 5);
-    samples_finish(&to);
+    struct samples samples = {0};
+    samples_add(&samples, 5, 3);
+    ASSERT_EQ(samples_percentile(&samples, 1), 5);
+    samples_add(&samples, 1, 4);
+    ASSERT_EQ(samples.n, 7);
+    ASSERT_EQ(samples_percentile(&samples, 0.5), 1);
+    ASSERT_EQ(samples_percentile(&samples, 1), 5);
+    samples_finish(&samples);
 }
