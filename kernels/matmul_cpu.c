@@ -13,7 +13,7 @@
 #endif
 
 enum {
-    RUN_INPUTS = 256, // even
+    RUN_INPUTS = 128, // even; of bf16, this run and the next fit L1
 #ifdef __AVX512F__
     TILE_ROWS = 6, // times 4 vectors: 24 of 32 registers are sums
     TILE_VECTORS = 4,

@@ -17,6 +17,7 @@ enum {
     MAX_ROWS = 96, /* rows of a block */
     MAX_GROUP = 4, /* panels of a unit: of many rows, whose runs are then read once for them all */
     MIN_GROUPED_ROWS = 33,
+    AHEAD = 8192, /* bytes from what is read to what is fetched, when memory is the limit */
     MIN_SHARED_PRODUCTS = 100000, /* with fewer, the caller is done before others have begun */
     N_LEVELS = 4,                 /* of the tree of leaves: log2(N_LEAVES) + 1 */
     PANEL_VECTORS = PACK_ROWS / VF_LANES,
@@ -273,26 +274,28 @@ static inline void run_matmul(struct matmul_task *task, const struct matmul_form
         device_stream_run(task->stream, run_threads, task);
 }
 
-/* Fetches a share of the next run, step by step of a tile's loop. */
+/* Fetches a share of what comes next, step by step of a tile's loop. */
 struct fetcher {
-    const unsigned char *at;
-    uint32_t n_lines; /* a step */
+    const unsigned char *at, *due; /* up to where it is, and should be */
+    size_t step_bytes;
 };
 
 /* The share of tile number `tile` of n_tiles; a run of `bytes` goes by in n_steps steps of a tile.
- */
+ * While a run is read many times, the next one is fetched; a run that is read once leaves less
+ * time, so what is AHEAD. */
 static inline struct fetcher fetcher_of(const struct panel_run *run, size_t bytes, uint32_t n_steps,
                                         uint32_t tile, uint32_t n_tiles)
 {
-    uint32_t n_lines = (uint32_t)(bytes / 64);
-    uint32_t a_step = n_parts(n_lines, n_steps * n_tiles);
-    return (struct fetcher){run->next + (size_t)tile * a_step * n_steps * 64, a_step};
+    const unsigned char *begin = n_tiles == 1 ? run->data + AHEAD : run->next;
+    begin += bytes / n_tiles * tile;
+    return (struct fetcher){begin, begin, bytes / n_steps / n_tiles};
 }
 
 /* It may reach past the matrix, which no fetch minds. */
 ALWAYS_INLINE void fetch_step(struct fetcher *fetcher)
 {
-    for (uint32_t i = 0; i < fetcher->n_lines; i++, fetcher->at += 64)
+    fetcher->due += fetcher->step_bytes;
+    for (; fetcher->at < fetcher->due; fetcher->at += 64)
         _mm_prefetch(fetcher->at, _MM_HINT_T0);
 }
 
