@@ -1,6 +1,6 @@
 /* base/env.h - the environment variables that the programs read: all of them, declared in one table
- * (base/env.c) and described in docs/environment.md. They are for diagnosis, and for a client to
- * find its server; what a user sets to run a server is in its configuration.
+ * (base/env.c) and described in docs/environment.md. Those of ours are for diagnosis, and for a
+ * client to find its server; what a user sets to run a server is in its configuration.
  * Thread: any, as long as nobody changes the environment. */
 #ifndef GEMMAD_BASE_ENV_H
 #define GEMMAD_BASE_ENV_H
@@ -10,6 +10,9 @@
 enum env_variable {
     ENV_KERNELS, /* GEMMAD_KERNELS */
     ENV_ADDRESS, /* GEMMAD_ADDRESS */
+    ENV_CACHE_DIRECTORY,
+    ENV_XDG_CACHE_HOME,
+    ENV_HOME,
     N_ENV_VARIABLES,
 };
 

@@ -47,9 +47,10 @@ _Noreturn static void help(void)
     printf(
         "usage: bench_forward [FLAGS] MODEL_DIR\n\n"
         "Loads a checkpoint into ranks that are threads of this process, without a server, and\n"
-        "measures the start, prefill and decode. Each measurement stands beside a plain read of\n"
-        "the same weights by as many threads: \"roofline\" is the time in which the weights and\n"
-        "the cache of a decode step could be read, over the time that the step took.\n\n");
+        "measures the start, prefill and decode. A plain read of the weights by as many threads\n"
+        "comes before each measurement of decode; \"roofline\" is the time in which a step's\n"
+        "weights and cache could be read at that rate, or its products computed at the rate of\n"
+        "the instruction alone, whichever is longer, over the time that the step took.\n\n");
     for (int i = 0; i < N_FLAGS; i++)
         printf("  --%-11s %-7s %s\n", flags[i].name, flags[i].metavar, flags[i].help);
     printf("  --%-11s %-7s %s\n", "help", "", "this text");

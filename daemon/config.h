@@ -17,6 +17,12 @@
 #define CONFIG_MAX_FILE_BYTES (1U << 20)
 
 enum config_compute { CONFIG_COMPUTE_AUTO, CONFIG_COMPUTE_F32, CONFIG_COMPUTE_BF16 };
+enum config_weights {
+    CONFIG_WEIGHTS_AUTO,
+    CONFIG_WEIGHTS_BF16,
+    CONFIG_WEIGHTS_INT8,
+    CONFIG_WEIGHTS_INT4
+};
 enum config_special_tokens { CONFIG_SPECIAL_TOKENS_LITERAL, CONFIG_SPECIAL_TOKENS_PARSE };
 
 struct address_list {
@@ -32,9 +38,11 @@ struct daemon_config {
     char *chat_template;                /* file */
     uint32_t special_tokens_in_content; /* enum config_special_tokens */
     struct address_list listen;
-    uint32_t tp;      /* workers: 1, 2, 4 or 8 */
-    uint32_t threads; /* per worker; 0: the cores, shared out */
-    uint32_t compute; /* enum config_compute */
+    uint32_t tp;         /* workers: 1, 2, 4 or 8 */
+    uint32_t threads;    /* per worker; 0: the cores, shared out */
+    uint32_t compute;    /* enum config_compute */
+    uint32_t weights;    /* enum config_weights */
+    char *weights_cache; /* "auto", "off" or a folder */
     uint32_t max_seqs;
     uint32_t max_step_tokens;
     uint32_t max_chunk_tokens; /* 0: max_step_tokens */

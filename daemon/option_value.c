@@ -157,12 +157,22 @@ static enum status set_text(const struct option *option, char **field, const cha
     return STATUS_OK;
 }
 
-static enum status set_path(char **field, const char *text, const char *base, struct error *err)
+static bool is_word(const struct option *option, const char *text)
+{
+    for (uint32_t i = 0; option->choices && option->choices[i]; i++) {
+        if (strcmp(text, option->choices[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum status set_path(const struct option *option, char **field, const char *text,
+                            const char *base, struct error *err)
 {
     if (!*text || strlen(text) > 4000)
         return expected(err, text, "a path");
     struct text_buffer path = {0};
-    if (base && text[0] != '/')
+    if (base && text[0] != '/' && !is_word(option, text))
         text_buffer_append_format(&path, "%s/", base);
     text_buffer_append_text(&path, text);
     free(*field);
@@ -216,7 +226,7 @@ enum status option_set(const struct option *option, struct daemon_config *config
     case OPTION_TEXT:
         return set_text(option, field, text, err);
     case OPTION_PATH:
-        return set_path(field, text, base, err);
+        return set_path(option, field, text, base, err);
     case OPTION_ADDRESSES:
         return add_address(field, text, err);
     case OPTION_COUNT:

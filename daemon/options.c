@@ -8,6 +8,8 @@
 #include "gateway/gateway.h"
 
 static const char *const compute_names[] = {"auto", "f32", "bf16", NULL};
+static const char *const weights_names[] = {"auto", "bf16", "int8", "int4", NULL};
+static const char *const cache_words[] = {"auto", "off", NULL};
 static const char *const special_names[] = {"literal", "parse", NULL};
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
 
@@ -36,6 +38,18 @@ const struct option options[] = {
      "threads of each worker; 0: this machine's cores, shared out"},
     {"compute", OPTION_CHOICE, FIELD(compute), NULL, "auto|f32|bf16", "auto", 0, 0, compute_names,
      "the type of activations; auto: bf16 where the CPU has bf16 dot products, else f32"},
+    {"weights", OPTION_CHOICE, FIELD(weights), NULL, "auto|bf16|int8|int4", "auto", 0, 0,
+     weights_names,
+     "what the weights become in memory. auto: as stored when compute is f32, else bf16. int8: "
+     "half "
+     "of bf16's memory and time for a token, nearly the same answers. int4: little more than a "
+     "quarter, and answers that differ a little; the vocabulary stays int8"},
+    {"weights_cache", OPTION_PATH, FIELD(weights_cache), NULL, "auto|off|DIR", "auto", 0, 0,
+     cache_words,
+     "where the packed weights of each worker are kept in a file, as large as they are, which the "
+     "next start maps instead of packing again. auto: the model's folder, in .gemmad, or, where it "
+     "cannot be written, $CACHE_DIRECTORY, $XDG_CACHE_HOME/gemmad or ~/.cache/gemmad. Nobody but "
+     "gemmad's user and root may be able to write there"},
     {"step_timeout", OPTION_DURATION, FIELD(step_timeout_ns), NULL, "TIME", "60s", SECONDS / 10,
      3600 * SECONDS, NULL, "how long a worker waits for its peers before they count as lost"},
     {"load_timeout", OPTION_DURATION, FIELD(load_timeout_ns), NULL, "TIME", "5m", SECONDS,

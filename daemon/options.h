@@ -9,7 +9,7 @@
 
 enum option_type {
     OPTION_TEXT,
-    OPTION_PATH,      /* relative ones start from the file's folder */
+    OPTION_PATH,      /* relative ones start from the file's folder; or one of choices, if any */
     OPTION_ADDRESSES, /* a list; the flag may be repeated */
     OPTION_COUNT,     /* uint32_t in [min, max] */
     OPTION_NUMBER,    /* int32_t in [min, max] */
@@ -28,7 +28,7 @@ struct option {
     const char *metavar;
     const char *initial; /* the default, as one would write it; NULL: none */
     int64_t min, max;
-    const char *const *choices; /* OPTION_CHOICE: names, then NULL */
+    const char *const *choices; /* OPTION_CHOICE, OPTION_PATH: names, then NULL */
     const char *help;
 };
 

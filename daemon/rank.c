@@ -92,16 +92,26 @@ static enum status make_stream(struct rank *rank, struct error *err)
     return device_stream_create(&config, &rank->stream, err);
 }
 
+static void log_cache(void *context, bool trouble, const char *text)
+{
+    (void)context;
+    log_at(trouble ? LOG_WARN : LOG_INFO, "weights_cache", "%s", text);
+}
+
 static enum status load_weights(struct rank *rank, const struct rank_progress *progress,
                                 struct error *err)
 {
-    const struct model_load_options options = {
+    struct model_load_options options = {
         .rank = rank->load.rank,
         .world_size = rank->load.world_size,
         .compute = rank->load.compute,
+        .weights = rank->load.weights,
+        .cache_note = log_cache,
         .progress = progress->tell,
         .progress_context = progress->context,
     };
+    for (uint32_t i = 0; i < rank->load.n_cache_folders; i++)
+        options.cache_folders[i] = rank->load.cache_folders[i];
     return model_weights_load(checkpoint_config(rank->checkpoint), rank->checkpoint, &options,
                               rank->stream, &rank->weights, err);
 }

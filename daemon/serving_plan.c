@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "daemon/backend.h"
+#include "daemon/cache_folders.h"
 #include "daemon/places.h"
 #include "daemon/worker_files.h"
 #include "device/memory.h"
@@ -69,6 +70,7 @@ static struct worker_load common_load(const struct daemon_config *config,
     return (struct worker_load){
         .world_size = plan->world_size,
         .compute = plan->compute,
+        .weights = plan->weights,
         .limits = {.max_slots = max_seqs,
                    .max_rows = config->max_step_tokens,
                    .max_positions = model->max_position_embeddings,
@@ -192,6 +194,7 @@ static enum status plan_memory(const struct daemon_config *config, struct servin
     struct model_plan_limits limits = {
         .world_size = plan->world_size,
         .compute = plan->compute,
+        .weights = plan->weights,
         .page_tokens = config->page_tokens,
         .max_rows = load->limits.max_rows,
         .max_logits_rows = load->max_logits_rows,
@@ -240,6 +243,7 @@ enum status serving_plan_create(const struct daemon_config *config, struct servi
 {
     struct serving_plan *plan = mem_zeroed(1, sizeof *plan);
     plan->world_size = config->tp;
+    plan->weights = (enum weights_format)config->weights; // the same names in the same order
     plan->compute = config->compute == CONFIG_COMPUTE_AUTO  ? kernels_auto_compute()
                     : config->compute == CONFIG_COMPUTE_F32 ? COMPUTE_F32
                                                             : COMPUTE_BF16;
@@ -253,8 +257,11 @@ enum status serving_plan_create(const struct daemon_config *config, struct servi
         *common = common_load(config, plan);
         st = plan_memory(config, plan, common, err);
     }
-    if (st == STATUS_OK)
+    if (st == STATUS_OK) {
+        cache_folders_set(config->weights_cache, plan->model_dir, plan->memory.weight_bytes,
+                          common);
         st = make_loads(plan, common, err);
+    }
     free(common);
     if (st != STATUS_OK) {
         serving_plan_destroy(plan);
@@ -281,10 +288,17 @@ static const char *compute_name(enum compute compute)
     return compute == COMPUTE_BF16 ? "bf16" : "f32";
 }
 
+static const char *weights_name(enum weights_format weights)
+{
+    static const char *const names[] = {"auto", "bf16", "int8", "int4"};
+    return names[weights];
+}
+
 void serving_plan_write(const struct serving_plan *plan, struct text_buffer *out)
 {
     text_buffer_append_format(out, "model \"%s\" in %s\n", plan->model_name, plan->model_dir);
-    text_buffer_append_format(out, "compute %s, kernels %s\n", compute_name(plan->compute),
+    text_buffer_append_format(out, "compute %s, weights %s, kernels %s\n",
+                              compute_name(plan->compute), weights_name(plan->weights),
                               kernels_variant_name(kernels_best_variant()));
     for (uint32_t rank = 0; rank < plan->world_size; rank++) {
         topology_describe(&plan->placements[rank], rank, out);
@@ -296,8 +310,9 @@ void serving_plan_write(const struct serving_plan *plan, struct text_buffer *out
 void serving_plan_log(const struct serving_plan *plan)
 {
     const struct model_plan *memory = &plan->memory;
-    log_info("model", "name=%s dir=%s compute=%s kernels=%s", plan->model_name, plan->model_dir,
-             compute_name(plan->compute), kernels_variant_name(kernels_best_variant()));
+    log_info("model", "name=%s dir=%s compute=%s weights=%s kernels=%s", plan->model_name,
+             plan->model_dir, compute_name(plan->compute), weights_name(plan->weights),
+             kernels_variant_name(kernels_best_variant()));
     for (uint32_t rank = 0; rank < plan->world_size; rank++) {
         struct text_buffer line = {0};
         topology_describe(&plan->placements[rank], rank, &line);

@@ -15,6 +15,7 @@ struct serving_plan {
     char *model_name; /* that clients see */
     struct checkpoint *checkpoint;
     enum compute compute;
+    enum weights_format weights;
     struct model_plan memory;
     struct topology_placement *placements; /* [world_size] */
     struct worker_load *loads;             /* [world_size] */

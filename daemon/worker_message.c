@@ -120,6 +120,8 @@ static enum status check_load_ranges(const packet_load *from, struct error *err)
         {"world_size", from->world_size, 1, WORKER_MAX_RANKS},
         {"rank", from->rank, 0, (uint64_t)from->world_size - 1},
         {"compute", from->compute, COMPUTE_F32, COMPUTE_BF16},
+        {"weights", from->weights, WEIGHTS_AUTO, WEIGHTS_INT4},
+        {"n_cache_folders", from->n_cache_folders, 0, WEIGHTS_CACHE_FOLDERS},
         {"n_threads", from->n_threads, 1, WORKER_MAX_THREADS},
         {"max_slots", from->max_slots, 1, 4096},
         {"max_rows", from->max_rows, 1, 65536},
@@ -143,6 +145,9 @@ static enum status decode_load(const packet_load *from, struct worker_load *out,
     enum status st = check_load_ranges(from, err);
     if (st == STATUS_OK)
         st = copy_text(out->model_dir, sizeof out->model_dir, from->model_dir, "model_dir", err);
+    for (size_t i = 0; st == STATUS_OK && i < from->n_cache_folders; i++)
+        st = copy_text(out->cache_folders[i], sizeof out->cache_folders[i], from->cache_folders[i],
+                       "cache_folders", err);
     if (st == STATUS_OK)
         st = decode_placement(from, out, err);
     if (st == STATUS_OK)
@@ -152,6 +157,8 @@ static enum status decode_load(const packet_load *from, struct worker_load *out,
     out->rank = from->rank;
     out->world_size = from->world_size;
     out->compute = (enum compute)from->compute;
+    out->weights = (enum weights_format)from->weights;
+    out->n_cache_folders = (uint32_t)from->n_cache_folders;
     out->limits.max_slots = from->max_slots;
     out->limits.max_rows = from->max_rows;
     out->limits.max_positions = from->max_positions;
@@ -267,7 +274,11 @@ static void encode_load(const struct worker_load *load, struct text_buffer *out)
     packet_group groups[KV_MAX_GROUPS];
     packet_group *group_list[KV_MAX_GROUPS];
     uint32_t cpus[WORKER_MAX_THREADS];
-    CHECK(load->kv.n_groups <= KV_MAX_GROUPS && load->n_threads <= WORKER_MAX_THREADS);
+    char *cache_folders[WEIGHTS_CACHE_FOLDERS];
+    CHECK(load->kv.n_groups <= KV_MAX_GROUPS && load->n_threads <= WORKER_MAX_THREADS &&
+          load->n_cache_folders <= WEIGHTS_CACHE_FOLDERS);
+    for (uint32_t i = 0; i < load->n_cache_folders; i++)
+        cache_folders[i] = (char *)load->cache_folders[i];
     for (uint32_t i = 0; i < load->kv.n_groups; i++) {
         const struct kv_group_params *group = &load->kv.groups[i];
         gemmad__worker__kv_group__init(&groups[i]);
@@ -287,6 +298,9 @@ static void encode_load(const struct worker_load *load, struct text_buffer *out)
     body.rank = load->rank;
     body.world_size = load->world_size;
     body.compute = load->compute;
+    body.weights = load->weights;
+    body.n_cache_folders = load->n_cache_folders;
+    body.cache_folders = cache_folders;
     body.n_threads = load->n_threads;
     body.n_cpus = load->pinned ? load->n_threads : 0;
     body.cpus = cpus;

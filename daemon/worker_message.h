@@ -9,8 +9,8 @@
 #include "base/log.h"
 #include "base/text_buffer.h"
 #include "engine/step.h"
-#include "kernels/types.h"
 #include "kvcache/params.h"
+#include "model/weights.h"
 
 #define WORKER_MESSAGE_MAX_BYTES (64U << 10)
 #define WORKER_MAX_RANKS 8
@@ -39,6 +39,9 @@ struct worker_load {
     char model_dir[4096];
     uint32_t rank, world_size; /* world_size 1, 2, 4 or 8 */
     enum compute compute;
+    enum weights_format weights;
+    uint32_t n_cache_folders; /* at most WEIGHTS_CACHE_FOLDERS */
+    char cache_folders[WEIGHTS_CACHE_FOLDERS][4096];
     uint32_t n_threads;           /* 1..WORKER_MAX_THREADS */
     bool pinned;                  /* cpus says where each thread stays */
     int cpus[WORKER_MAX_THREADS]; /* [n_threads] OS cpu numbers, if pinned */

@@ -12,15 +12,24 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+static size_t page_bytes(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static size_t whole_pages(size_t bytes)
+{
+    size_t page = page_bytes();
+    return bytes == 0 ? page : (bytes + page - 1) / page * page;
+}
 
 // Maps bytes (whole pages) so that the start is a multiple of alignment (whole pages too).
-static void *map_aligned(size_t bytes, size_t alignment)
+static void *map_aligned(size_t bytes, size_t alignment, int protection)
 {
-    size_t slack = alignment - (size_t)sysconf(_SC_PAGESIZE);
+    size_t slack = alignment - page_bytes();
     if (bytes > SIZE_MAX - slack)
         return NULL;
-    void *mapping = mmap(NULL, bytes + slack, PROT_READ | PROT_WRITE,
+    void *mapping = mmap(NULL, bytes + slack, protection,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapping == MAP_FAILED)
         return NULL;
@@ -36,17 +45,18 @@ static void *map_aligned(size_t bytes, size_t alignment)
 enum status device_buffer_create(size_t bytes, const char *what, struct device_buffer *out,
                                  struct error *err)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t length = bytes == 0 ? page : bytes;
+    size_t page = page_bytes();
+    size_t length = 0;
     void *data = NULL;
-    if (length <= SIZE_MAX - page) {
-        length = (length + page - 1) / page * page;
-        data = map_aligned(length, length >= HUGE_PAGE_BYTES ? HUGE_PAGE_BYTES : page);
+    if (bytes <= SIZE_MAX - page) {
+        length = whole_pages(bytes);
+        data = map_aligned(length, length >= DEVICE_HUGE_PAGE_BYTES ? DEVICE_HUGE_PAGE_BYTES : page,
+                           PROT_READ | PROT_WRITE);
     }
     if (!data)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%s: no memory for %zu bytes", what,
                          bytes);
-    if (length >= HUGE_PAGE_BYTES)
+    if (length >= DEVICE_HUGE_PAGE_BYTES)
         madvise(data, length, MADV_HUGEPAGE); // a kernel without them changes speed alone
     *out = (struct device_buffer){.data = data, .bytes = bytes};
     return STATUS_OK;
@@ -54,12 +64,68 @@ enum status device_buffer_create(size_t bytes, const char *what, struct device_b
 
 void device_buffer_destroy(struct device_buffer *buffer)
 {
-    if (buffer->data) {
-        size_t page = (size_t)sysconf(_SC_PAGESIZE);
-        size_t length = buffer->bytes == 0 ? page : (buffer->bytes + page - 1) / page * page;
-        munmap(buffer->data, length);
-    }
+    if (buffer->data)
+        munmap(buffer->data, whole_pages(buffer->bytes));
     *buffer = (struct device_buffer){0};
+}
+
+// A file's large folios are mapped as huge pages only where address and offset agree.
+enum status device_buffer_map(int fd, size_t offset, size_t bytes, const char *what,
+                              struct device_buffer *out, struct error *err)
+{
+    size_t length = whole_pages(bytes);
+    void *data = map_aligned(length, DEVICE_HUGE_PAGE_BYTES, PROT_NONE);
+    if (data &&
+        mmap(data, length, PROT_READ, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) == MAP_FAILED) {
+        munmap(data, length);
+        data = NULL;
+    }
+    if (!data)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%s: mapping %zu bytes: %s", what, bytes,
+                         strerror(errno));
+    *out = (struct device_buffer){.data = data, .bytes = bytes};
+    return STATUS_OK;
+}
+
+// The file is mapped and read elsewhere first: the move is one step for everybody who reads.
+enum status device_buffer_exchange(const struct device_buffer *buffer, size_t begin, size_t bytes,
+                                   int fd, size_t offset, struct error *err)
+{
+    CHECK(begin % DEVICE_HUGE_PAGE_BYTES == 0 && begin + bytes <= buffer->bytes);
+    struct device_buffer piece;
+    enum status st = device_buffer_map(fd, offset, bytes, "a piece", &piece, err);
+    if (st != STATUS_OK)
+        return st;
+    device_pages_read(piece.data, bytes);
+    size_t length = whole_pages(bytes);
+    void *place = (unsigned char *)buffer->data + begin;
+    if (mremap(piece.data, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, place) != MAP_FAILED)
+        return STATUS_OK;
+    st = error_set(err, STATUS_RESOURCE_EXHAUSTED, "moving a mapping: %s", strerror(errno));
+    device_buffer_destroy(&piece);
+    return st;
+}
+
+static void *first_page(const void *data, size_t *bytes)
+{
+    size_t before = (uintptr_t)data % page_bytes();
+    *bytes += before;
+    return (void *)((uintptr_t)data - before);
+}
+
+void device_pages_read(const void *data, size_t bytes)
+{
+    unsigned char *begin = first_page(data, &bytes);
+    if (bytes == 0 || madvise(begin, bytes, MADV_POPULATE_READ) == 0)
+        return;
+    for (size_t at = 0; at < bytes; at += page_bytes()) // a kernel before 5.14
+        (void)*(volatile unsigned char *)(begin + at);
+}
+
+void device_pages_ahead(const void *data, size_t bytes)
+{
+    void *begin = first_page(data, &bytes);
+    (void)madvise(begin, bytes, MADV_WILLNEED);
 }
 
 // The number behind "key" at the start of a line of the file ("" : the file's first word), or

@@ -255,6 +255,11 @@ const struct generation_config *checkpoint_generation_config(const struct checkp
     return &checkpoint->generation;
 }
 
+uint64_t checkpoint_fingerprint(const struct checkpoint *checkpoint)
+{
+    return safetensors_fingerprint(checkpoint->files);
+}
+
 const struct text_tensor *checkpoint_tensor(const struct checkpoint *checkpoint, enum tensor_id id,
                                             uint32_t layer)
 {

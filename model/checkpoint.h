@@ -30,6 +30,9 @@ void checkpoint_destroy(struct checkpoint *checkpoint); /* NULL is fine */
 const struct model_config *checkpoint_config(const struct checkpoint *checkpoint);
 const struct generation_config *checkpoint_generation_config(const struct checkpoint *checkpoint);
 
+/* Stands for what its files hold (safetensors_fingerprint). */
+uint64_t checkpoint_fingerprint(const struct checkpoint *checkpoint);
+
 /* A tensor that exists under the config (model_tensor_exists): never NULL. */
 const struct text_tensor *checkpoint_tensor(const struct checkpoint *checkpoint, enum tensor_id id,
                                             uint32_t layer);

@@ -15,7 +15,10 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text_buffer.h"
+#include "model/fingerprint.h"
 #include "model/safetensors_header.h"
+
+enum { N_SAMPLES = 8, SAMPLE_BYTES = 4096 }; // of a file, for its fingerprint
 
 struct file {
     char *name;
@@ -30,6 +33,7 @@ struct safetensors {
     size_t n_files, files_capacity;
     struct safetensors_tensor *tensors; // by name
     size_t n_tensors, tensors_capacity;
+    uint64_t fingerprint; // 0: of memory
 };
 
 void safetensors_destroy(struct safetensors *safetensors)
@@ -95,6 +99,26 @@ static enum status map(int fd, struct file *file, struct error *err)
     return STATUS_OK;
 }
 
+// Read, not taken from the mapping, where a page would bring its whole surroundings along.
+static void add_fingerprint(struct safetensors *safetensors, int fd, const struct file *file)
+{
+    unsigned char sample[SAMPLE_BYTES];
+    struct stat info = {0};
+    (void)fstat(fd, &info); // worked in map()
+    uint64_t fingerprint = safetensors->fingerprint ? safetensors->fingerprint : FINGERPRINT_START;
+    fingerprint = fingerprint_bytes(fingerprint, file->name, strlen(file->name));
+    fingerprint = fingerprint_number(fingerprint, file->n_bytes);
+    fingerprint = fingerprint_number(fingerprint, (uint64_t)info.st_mtim.tv_sec);
+    fingerprint = fingerprint_number(fingerprint, (uint64_t)info.st_mtim.tv_nsec);
+    fingerprint = fingerprint_bytes(fingerprint, file->bytes,
+                                    safetensors_header_bytes(file->bytes));
+    for (size_t i = 0; i < N_SAMPLES; i++) {
+        ssize_t n = pread(fd, sample, sizeof sample, (off_t)(file->n_bytes / N_SAMPLES * i));
+        fingerprint = fingerprint_bytes(fingerprint, sample, n > 0 ? (size_t)n : 0);
+    }
+    safetensors->fingerprint = fingerprint;
+}
+
 static enum status open_file(struct safetensors *safetensors, const char *folder, const char *name,
                              struct error *err)
 {
@@ -110,9 +134,11 @@ static enum status open_file(struct safetensors *safetensors, const char *folder
     } else {
         struct file *file = add_file(safetensors, name);
         st = map(fd, file, err);
-        close(fd);
         if (st == STATUS_OK)
             st = add_tensors(safetensors, file, err);
+        if (st == STATUS_OK)
+            add_fingerprint(safetensors, fd, file);
+        close(fd);
     }
     text_buffer_finish(&path);
     return st;
@@ -257,6 +283,11 @@ enum status safetensors_parse(const unsigned char *bytes, size_t n_bytes, const 
     }
     *out = safetensors;
     return STATUS_OK;
+}
+
+uint64_t safetensors_fingerprint(const struct safetensors *safetensors)
+{
+    return safetensors->fingerprint;
 }
 
 uint32_t safetensors_n_tensors(const struct safetensors *safetensors)

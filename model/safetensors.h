@@ -41,6 +41,11 @@ NODISCARD enum status safetensors_parse(const unsigned char *bytes, size_t n_byt
                                         struct error *err);
 void safetensors_destroy(struct safetensors *safetensors); /* NULL is fine */
 
+/* Stands for the files that were opened: their sizes, times of change and headers, and some of the
+ * bytes behind these, because files out of an archive or an image may all be of the same time. Not
+ * for the folder's name or inodes: a copy is as good. 0: of memory. */
+uint64_t safetensors_fingerprint(const struct safetensors *safetensors);
+
 /* All tensors, ascending by name. */
 uint32_t safetensors_n_tensors(const struct safetensors *safetensors);
 const struct safetensors_tensor *safetensors_at(const struct safetensors *safetensors,

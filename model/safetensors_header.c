@@ -148,15 +148,21 @@ static enum status read_tensors(const struct json_value *header, const unsigned 
     return check_order(tensors, n, data, data_bytes, err);
 }
 
+static uint64_t json_length(const unsigned char *bytes)
+{
+    uint64_t length = 0;
+    for (int i = LENGTH_BYTES; i-- > 0;)
+        length = length << 8 | bytes[i];
+    return length;
+}
+
 static enum status parse_json(const unsigned char *bytes, size_t n_bytes,
                               struct json_document **out, size_t *out_length, struct error *err)
 {
-    uint64_t length = 0;
     if (n_bytes < LENGTH_BYTES)
         return error_set(err, STATUS_INVALID_ARGUMENT, "%zu bytes are no safetensors file",
                          n_bytes);
-    for (int i = LENGTH_BYTES; i-- > 0;)
-        length = length << 8 | bytes[i];
+    uint64_t length = json_length(bytes);
     if (length > n_bytes - LENGTH_BYTES || length > SAFETENSORS_MAX_HEADER_BYTES)
         return error_set(err, STATUS_INVALID_ARGUMENT,
                          "a header of %llu bytes in a file of %zu (truncated, or no safetensors "
@@ -199,4 +205,9 @@ enum status safetensors_read_header(const unsigned char *bytes, size_t n_bytes,
     *out_tensors = tensors;
     *out_n = n;
     return STATUS_OK;
+}
+
+size_t safetensors_header_bytes(const unsigned char *bytes)
+{
+    return LENGTH_BYTES + (size_t)json_length(bytes);
 }

@@ -14,4 +14,7 @@ NODISCARD enum status safetensors_read_header(const unsigned char *bytes, size_t
                                               struct safetensors_tensor **out_tensors,
                                               uint32_t *out_n, struct error *err);
 
+/* Bytes before the tensors' data, of a file that was read with success. */
+size_t safetensors_header_bytes(const unsigned char *bytes);
+
 #endif

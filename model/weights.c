@@ -1,19 +1,15 @@
-/* model/weights.c - plan, allocate, place, pack; see model/weights_plan.h. What is shared points to
- * what it is shared with: the head of a tied checkpoint, k_norm of KV-shared layers. */
+/* model/weights.c - plan, then map what was packed before, or allocate, pack and save. */
 #include "model/weights.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "model/weights_cache.h"
 #include "model/weights_pack.h"
+#include "model/weights_save.h"
 
-static void point_to_shared(const struct model_config *config, struct model_weights *weights)
-{
-    if (config->tie_word_embeddings)
-        weights->lm_head = weights->embed_tokens;
-    for (uint32_t l = 0; l < config->num_hidden_layers; l++)
-        weights->layers[l].k_norm = weights->layers[config->layers[l].kv_source].k_norm;
-}
+#define READ_BYTES ((size_t)16 << 20) /* of a packed file at a time */
 
 // Tokens' rows are read from all over the table: read-ahead would only push other pages out.
 static enum status prepare_mapped(const struct model_weights *weights, struct error *err)
@@ -31,6 +27,65 @@ static enum status prepare_mapped(const struct model_weights *weights, struct er
     return STATUS_OK;
 }
 
+struct reading {
+    const struct device_buffer *memory;
+    const struct model_load_options *options;
+    atomic_size_t next, done;
+};
+
+// Cold, this is bound by the disk: the kernel is asked for what the threads come to next.
+static void read_pages(void *context, uint32_t thread, uint32_t n_threads)
+{
+    struct reading *reading = context;
+    const struct device_buffer *memory = reading->memory;
+    const struct model_load_options *options = reading->options;
+    for (;;) {
+        size_t begin = atomic_fetch_add_explicit(&reading->next, READ_BYTES, memory_order_relaxed);
+        if (begin >= memory->bytes)
+            return;
+        size_t rest = memory->bytes - begin, n = rest < READ_BYTES ? rest : READ_BYTES;
+        const unsigned char *data = (const unsigned char *)memory->data + begin;
+        size_t ahead = begin + n_threads * READ_BYTES < memory->bytes ? n_threads * READ_BYTES : 0;
+        device_pages_ahead(data + ahead, memory->bytes - begin - ahead < READ_BYTES
+                                             ? memory->bytes - begin - ahead
+                                             : READ_BYTES);
+        device_pages_read(data, n);
+        size_t done = atomic_fetch_add_explicit(&reading->done, n, memory_order_relaxed) + n;
+        if (thread == 0 && options->progress)
+            options->progress(options->progress_context, done, memory->bytes);
+    }
+}
+
+static void read_mapped(const struct device_buffer *memory,
+                        const struct model_load_options *options, struct device_stream *stream)
+{
+    struct reading reading = {.memory = memory, .options = options};
+    device_stream_run(stream, read_pages, &reading);
+    if (options->progress)
+        options->progress(options->progress_context, memory->bytes, memory->bytes);
+}
+
+static enum status fill(struct weights_plan *plan, const struct checkpoint *checkpoint,
+                        const struct model_load_options *options, struct device_stream *stream,
+                        struct error *err)
+{
+    struct model_weights *weights = plan->weights;
+    struct weights_cache cache;
+    weights_cache_init(&cache, plan, checkpoint);
+    if (weights_cache_map(&cache, options, &weights->memory)) {
+        weights_plan_place(plan, &weights->memory);
+        read_mapped(&weights->memory, options, stream);
+        return STATUS_OK;
+    }
+    enum status st = device_buffer_create(plan->bytes, "weights", &weights->memory, err);
+    if (st != STATUS_OK)
+        return st;
+    weights_plan_place(plan, &weights->memory);
+    weights_pack(plan, options, stream);
+    weights->saving = weights_saving_create(&cache, options, &weights->memory);
+    return STATUS_OK;
+}
+
 enum status model_weights_load(const struct model_config *config,
                                const struct checkpoint *checkpoint,
                                const struct model_load_options *options,
@@ -43,15 +98,12 @@ enum status model_weights_load(const struct model_config *config,
     enum status st = weights_plan_create(checkpoint, &plan_config, &plan, err);
     if (st != STATUS_OK)
         return st;
-    struct model_weights *weights = plan->weights;
-    st = prepare_mapped(weights, err);
+    st = prepare_mapped(plan->weights, err);
     if (st == STATUS_OK)
-        st = device_buffer_create(plan->bytes, "weights", &weights->memory, err);
+        st = fill(plan, checkpoint, options, stream, err);
     if (st == STATUS_OK) {
-        weights_plan_place(plan, &weights->memory);
-        weights_pack(plan, options, stream);
-        point_to_shared(config, weights);
-        *out = weights;
+        weights_plan_finish(plan, config);
+        *out = plan->weights;
         plan->weights = NULL;
     }
     weights_plan_destroy(plan);
@@ -67,6 +119,7 @@ void model_weights_destroy(struct model_weights *weights)
         free(weights->layers[l].expert_down);
     }
     free(weights->layers);
+    weights_saving_destroy(weights->saving);
     device_buffer_destroy(&weights->memory);
     free(weights);
 }

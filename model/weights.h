@@ -1,8 +1,8 @@
 /* model/weights.h - one rank's shard of the text model, packed for its kernels.
  *
- * Loading maps the checkpoint, checks that every tensor the config needs is there with the right
- * shape and dtype and that no text tensor is unknown, plans the memory, packs in parallel on the
- * stream's threads and reports progress. Norm weights and scalars are f32; linears are packed
+ * Loading plans the memory, then maps the file in which the weights were packed before
+ * (model/weights_cache.h), or packs them in parallel on the stream's threads and leaves it to a
+ * thread to save them; it reports progress. Norm weights and scalars are f32; linears are packed
  * matrices in the weights' format. Owns its memory; the per-layer
  * embedding table stays mapped. Thread: read-only after load. */
 #ifndef GEMMAD_MODEL_WEIGHTS_H
@@ -51,7 +51,8 @@ struct model_weights {
     uint32_t expert_begin, n_experts;                /* of this rank */
     struct layer_weights *layers;                    /* [num_hidden_layers] */
     uint32_t n_layers;
-    struct device_buffer memory; /* everything above that is not mapped */
+    struct device_buffer memory;   /* everything above that is not mapped */
+    struct weights_saving *saving; /* NULL, or who puts memory in a file (model/weights_save.h) */
 };
 
 /* What linears are packed as; the router, small and sensitive, always stays as with auto. */
@@ -62,6 +63,8 @@ enum weights_format {
     WEIGHTS_INT4, /* the same for the large ones; vocabulary and per-layer inputs in int8 */
 };
 
+#define WEIGHTS_CACHE_FOLDERS 2
+
 struct model_load_options {
     uint32_t rank, world_size;
     enum compute compute;
@@ -69,6 +72,13 @@ struct model_load_options {
     /* Called now and then from the loading thread with bytes packed so far; may be NULL. */
     void (*progress)(void *context, size_t done_bytes, size_t total_bytes);
     void *progress_context;
+    /* Where packed weights are looked for and, if they are nowhere, kept: the first folder that can
+     * be used, made when it is not there. NULL: none, or no more. */
+    const char *cache_folders[WEIGHTS_CACHE_FOLDERS];
+    /* What became of that, as keys and values for a log; trouble: not what was asked for. Also from
+     * a thread that saves weights, until they are destroyed. May be NULL. */
+    void (*cache_note)(void *context, bool trouble, const char *text);
+    void *cache_context;
 };
 
 struct checkpoint; /* model/checkpoint.h: the folder's safetensors, mapped and checked */

@@ -148,10 +148,9 @@ static void fill_vectors(const struct weights_plan *plan)
 {
     for (size_t v = 0; v < plan->n_vectors; v++) {
         const struct pack_vector *vector = &plan->vectors[v];
-        float *out = vector->out ? (float *)(uintptr_t)*vector->out : vector->scalar;
         for (uint32_t i = 0; i < vector->n; i++) {
             float value = element(vector->tensor, i);
-            out[i] = plan->config.compute == COMPUTE_BF16 ? bf16_round(value) : value;
+            vector->data[i] = plan->config.compute == COMPUTE_BF16 ? bf16_round(value) : value;
         }
     }
 }

@@ -11,6 +11,28 @@
 #include "kernels/matmul.h"
 #include "tp/shard.h"
 
+// How coarse a linear may become under the format that is asked for. The router decides for whole
+// experts, and what goes through vocabulary and per-layer inputs goes through few weights.
+enum coarseness { AS_STORED, DOWN_TO_INT8, DOWN_TO_INT4 };
+
+static const enum coarseness coarsest[N_TENSOR_IDS] = {
+    [TENSOR_EMBED_TOKENS] = DOWN_TO_INT8,
+    [TENSOR_LM_HEAD] = DOWN_TO_INT8,
+    [TENSOR_PER_LAYER_MODEL_PROJECTION] = DOWN_TO_INT8,
+    [TENSOR_PER_LAYER_INPUT_GATE] = DOWN_TO_INT8,
+    [TENSOR_PER_LAYER_PROJECTION] = DOWN_TO_INT8,
+    [TENSOR_Q_PROJ] = DOWN_TO_INT4,
+    [TENSOR_K_PROJ] = DOWN_TO_INT4,
+    [TENSOR_V_PROJ] = DOWN_TO_INT4,
+    [TENSOR_O_PROJ] = DOWN_TO_INT4,
+    [TENSOR_GATE_PROJ] = DOWN_TO_INT4,
+    [TENSOR_UP_PROJ] = DOWN_TO_INT4,
+    [TENSOR_DOWN_PROJ] = DOWN_TO_INT4,
+    [TENSOR_EXPERTS_GATE_UP_PROJ] = DOWN_TO_INT4,
+    [TENSOR_EXPERTS_DOWN_PROJ] = DOWN_TO_INT4,
+    [TENSOR_ROUTER_PROJ] = AS_STORED,
+};
+
 struct planner {
     struct weights_plan *plan;
     const struct model_config *config;
@@ -74,14 +96,26 @@ static struct pack_matrix *begin_matrix(struct planner *p, struct packed_matrix 
     return pack;
 }
 
-static void add_rows(struct pack_matrix *pack, struct pack_source source, uint32_t n_columns)
+static enum dtype packed_dtype(const struct weights_plan_config *config, enum tensor_id id,
+                               enum dtype stored)
+{
+    if (config->weights == WEIGHTS_INT4 && coarsest[id] == DOWN_TO_INT4)
+        return DTYPE_INT4;
+    if (config->weights >= WEIGHTS_INT8 && coarsest[id] >= DOWN_TO_INT8)
+        return DTYPE_INT8;
+    bool to_bf16 = config->weights == WEIGHTS_BF16 && coarsest[id] != AS_STORED;
+    return to_bf16 || config->compute == COMPUTE_BF16 ? DTYPE_BF16 : stored;
+}
+
+static void add_rows(struct pack_matrix *pack, struct pack_source source, enum dtype dtype,
+                     uint32_t n_columns)
 {
     struct packed_matrix *matrix = pack->matrix;
     CHECK(pack->n_sources < PACK_MAX_SOURCES);
     // Parts of unlike types meet in the one that holds both.
     if (pack->n_sources == 0)
-        matrix->dtype = source.dtype;
-    else if (matrix->dtype != source.dtype)
+        matrix->dtype = dtype;
+    else if (matrix->dtype != dtype)
         matrix->dtype = DTYPE_F32;
     matrix->n += source.n_rows;
     matrix->k = matrix->k_total = n_columns;
@@ -96,12 +130,13 @@ static uint32_t add_tensor(struct planner *p, struct pack_matrix *pack, enum ten
     struct slice slice = slice_of(p, tensor, layer);
     size_t stride = tensor->shape.dims[1];
     struct pack_source source = {
+        .tensor = tensor,
         .data = tensor->data + (slice.row * stride + slice.column) * dtype_bytes(tensor->dtype),
         .dtype = tensor->dtype,
         .stride = stride,
         .n_rows = slice.n_rows,
     };
-    add_rows(pack, source, slice.n_columns);
+    add_rows(pack, source, packed_dtype(&p->plan->config, id, tensor->dtype), slice.n_columns);
     if (slice.row_parallel) {
         pack->matrix->n_leaves = N_LEAVES / p->world_size;
         pack->matrix->first_leaf = p->rank * pack->matrix->n_leaves;
@@ -164,12 +199,14 @@ static void add_expert(struct planner *p, struct packed_matrix *matrix, enum ten
     const struct text_tensor *tensor = checkpoint_tensor(p->checkpoint, id, layer);
     size_t n_rows = tensor->shape.dims[1], n_columns = tensor->shape.dims[2];
     struct pack_source source = {
+        .tensor = tensor,
         .data = tensor->data + expert * n_rows * n_columns * dtype_bytes(tensor->dtype),
         .dtype = tensor->dtype,
         .stride = n_columns,
         .n_rows = (uint32_t)n_rows,
     };
-    add_rows(begin_matrix(p, matrix), source, (uint32_t)n_columns);
+    add_rows(begin_matrix(p, matrix), source, packed_dtype(&p->plan->config, id, tensor->dtype),
+             (uint32_t)n_columns);
 }
 
 static void add_experts(struct planner *p, uint32_t layer)
@@ -267,8 +304,6 @@ static void count_bytes(struct weights_plan *plan)
     static const struct device_buffer nothing = {0};
     for (size_t i = 0; i < plan->n_matrices; i++) {
         struct pack_matrix *pack = &plan->matrices[i];
-        if (plan->config.compute == COMPUTE_BF16 || plan->config.weights == WEIGHTS_BF16)
-            pack->matrix->dtype = DTYPE_BF16;
         device_buffer_carve(&nothing, &plan->bytes, packed_matrix_bytes(pack->matrix), 1);
         for (uint32_t s = 0; s < pack->n_sources; s++)
             plan->source_bytes += (size_t)pack->sources[s].n_rows * pack->matrix->k *
@@ -285,8 +320,6 @@ enum status weights_plan_create(const struct checkpoint *checkpoint,
     const struct model_config *config = checkpoint_config(checkpoint);
     struct planner p = {NULL, config, checkpoint, plan_config->rank, plan_config->world_size};
     enum status st = check_division(&p, err);
-    if (st == STATUS_OK && plan_config->weights > WEIGHTS_BF16)
-        st = error_set(err, STATUS_UNIMPLEMENTED, "int8 and int4 weights are not served yet");
     if (st != STATUS_OK)
         return st;
     p.plan = mem_zeroed(1, sizeof *p.plan);
@@ -326,8 +359,20 @@ void weights_plan_place(struct weights_plan *plan, const struct device_buffer *m
     }
     for (size_t i = 0; i < plan->n_vectors; i++) {
         struct pack_vector *vector = &plan->vectors[i];
-        float *data = device_buffer_carve(memory, &at, vector->n, sizeof(float));
+        vector->data = device_buffer_carve(memory, &at, vector->n, sizeof(float));
         if (vector->out)
-            *vector->out = data;
+            *vector->out = vector->data;
     }
+}
+
+void weights_plan_finish(const struct weights_plan *plan, const struct model_config *config)
+{
+    struct model_weights *weights = plan->weights;
+    for (size_t i = 0; i < plan->n_vectors; i++)
+        if (plan->vectors[i].scalar)
+            *plan->vectors[i].scalar = plan->vectors[i].data[0];
+    if (config->tie_word_embeddings)
+        weights->lm_head = weights->embed_tokens;
+    for (uint32_t l = 0; l < config->num_hidden_layers; l++)
+        weights->layers[l].k_norm = weights->layers[config->layers[l].kv_source].k_norm;
 }

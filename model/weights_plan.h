@@ -10,7 +10,8 @@
 
 /* Rows of a tensor, from this rank's first column on. */
 struct pack_source {
-    const unsigned char *data;
+    const struct text_tensor *tensor;
+    const unsigned char *data; /* in it */
     enum dtype dtype;
     size_t stride; /* elements from row to row: the tensor's whole row */
     uint32_t n_rows;
@@ -25,8 +26,9 @@ struct pack_matrix {
 
 /* A norm's weight or a scale, which becomes f32. */
 struct pack_vector {
-    const float **out; /* in plan->weights, set by weights_plan_place; NULL: *scalar is filled in */
-    float *scalar;
+    const float **out; /* in plan->weights, set by weights_plan_place; or NULL and */
+    float *scalar;     /* in plan->weights, set by weights_plan_finish */
+    float *data;       /* its place */
     const struct text_tensor *tensor;
     uint32_t n;
 };
@@ -58,5 +60,8 @@ void weights_plan_destroy(struct weights_plan *plan); /* NULL is fine */
 
 /* Gives everything its place in memory of at least plan->bytes. */
 void weights_plan_place(struct weights_plan *plan, const struct device_buffer *memory);
+
+/* When the memory is filled: sets what plan->weights holds by value or in two places. */
+void weights_plan_finish(const struct weights_plan *plan, const struct model_config *config);
 
 #endif

@@ -33,6 +33,13 @@ static void add_tensor(struct folder *folder, struct tensor tensor)
     folder->tensors[folder->n_tensors++] = tensor;
 }
 
+const char *golden_path(const char *golden)
+{
+    char path[100];
+    snprintf(path, sizeof path, "data/goldens/%s/checkpoint", golden);
+    return test_path(path);
+}
+
 struct folder *folder_of_golden(const char *golden)
 {
     struct folder *folder = mem_zeroed(1, sizeof *folder);

@@ -14,6 +14,8 @@ struct folder;
 
 /* golden: "dense", "moe" or "ple". */
 struct folder *folder_of_golden(const char *golden);
+/* Where its checkpoint lies, not to be written to; valid until the next call. */
+const char *golden_path(const char *golden);
 void folder_destroy(struct folder *folder);
 
 /* The first occurrence of from in config.json becomes to. */
