@@ -7,7 +7,8 @@
 enum { MAX_ROWS = 128, MAX_LOGITS_ROWS = 16 };
 
 struct rank_group *series_group(const char *folder, uint32_t world_size, enum compute compute,
-                                uint32_t max_positions, uint32_t page_tokens,
+                                enum weights_format weights, uint32_t max_positions,
+                                uint32_t page_tokens,
                                 void (*observe)(void *, uint32_t, const float *, uint32_t),
                                 void *observe_context)
 {
@@ -15,6 +16,7 @@ struct rank_group *series_group(const char *folder, uint32_t world_size, enum co
         .folder = folder,
         .world_size = world_size,
         .compute = compute,
+        .weights = weights,
         .n_threads = world_size == 1 ? 2 : 1,
         .max_rows = MAX_ROWS,
         .max_slots = 2,

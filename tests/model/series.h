@@ -9,7 +9,8 @@ enum { SERIES_MAX_NEW = 64, SERIES_MAX_PROMPT = 640 };
 
 /* A group with room for sequences of max_positions in slot 0. */
 struct rank_group *series_group(const char *folder, uint32_t world_size, enum compute compute,
-                                uint32_t max_positions, uint32_t page_tokens,
+                                enum weights_format weights, uint32_t max_positions,
+                                uint32_t page_tokens,
                                 void (*observe)(void *, uint32_t, const float *, uint32_t),
                                 void *observe_context);
 

@@ -1,6 +1,6 @@
 /* tests/model/test_bits.c - the same sequence gives the same bits, tokens and logprobs, with any
- * chunking of its prompt, at any world size and with any number of threads. Batches, preemption
- * and whole processes are tests/serving/test_bits.py's part. */
+ * chunking of its prompt, at any world size and with any number of threads, in every format of
+ * weights. Batches, preemption and whole processes are tests/serving/test_bits.py's part. */
 #include "tests/model/series.h"
 #include "tests/test.h"
 
@@ -17,11 +17,12 @@ static struct series_options options_of(float temperature, uint32_t chunk)
                                    .seed = 42};
 }
 
-static struct rank_group *group_of(int kind, uint32_t world_size, enum compute compute)
+static struct rank_group *group_of(int kind, uint32_t world_size, enum compute compute,
+                                   enum weights_format weights)
 {
     char path[64];
     snprintf(path, sizeof path, "data/goldens/%s/checkpoint", kinds[kind]);
-    return series_group(test_path(path), world_size, compute, 256, 16, NULL, NULL);
+    return series_group(test_path(path), world_size, compute, weights, 256, 16, NULL, NULL);
 }
 
 static void run(struct rank_group *group, float temperature, uint32_t chunk,
@@ -48,12 +49,12 @@ static void compare(const struct series_result *got, const struct series_result 
     test_fail(__FILE__, __LINE__, "%s %u: prompt logprobs differ", what, n);
 }
 
-static void check(enum compute compute)
+static void check(enum compute compute, enum weights_format weights)
 {
     static struct series_result want[2];
     static struct series_result got;
     for (int k = 0; k < N_KINDS; k++) {
-        struct rank_group *group = group_of(k, 1, compute);
+        struct rank_group *group = group_of(k, 1, compute, weights);
         for (int sampled = 0; sampled < 2; sampled++) {
             run(group, (float)sampled, 128, &want[sampled]);
             static const uint32_t chunks[] = {1, 7, 64};
@@ -65,7 +66,7 @@ static void check(enum compute compute)
         ASSERT(memcmp(want[0].tokens, want[1].tokens, sizeof want[0].tokens) != 0);
         rank_group_destroy(group);
         for (uint32_t world = 2; world <= 8; world *= 2) {
-            group = group_of(k, world, compute);
+            group = group_of(k, world, compute, weights);
             for (int sampled = 0; sampled < 2; sampled++) {
                 run(group, (float)sampled, 64, &got);
                 compare(&got, &want[sampled], kinds[k], world);
@@ -77,10 +78,20 @@ static void check(enum compute compute)
 
 TEST(bits_do_not_depend_on_chunks_or_world_size_in_f32)
 {
-    check(COMPUTE_F32);
+    check(COMPUTE_F32, WEIGHTS_AUTO);
 }
 
 TEST(bits_do_not_depend_on_chunks_or_world_size_in_bf16)
 {
-    check(COMPUTE_BF16);
+    check(COMPUTE_BF16, WEIGHTS_AUTO);
+}
+
+TEST(bits_do_not_depend_on_chunks_or_world_size_with_int8_weights)
+{
+    check(COMPUTE_BF16, WEIGHTS_INT8);
+}
+
+TEST(bits_do_not_depend_on_chunks_or_world_size_with_int4_weights)
+{
+    check(COMPUTE_F32, WEIGHTS_INT4);
 }

@@ -29,7 +29,8 @@ static struct rank_group *group_of(const struct goldens *goldens, uint32_t world
 {
     char folder[600];
     snprintf(folder, sizeof folder, "%s/checkpoint", goldens->folder);
-    return series_group(folder, world_size, compute, MAX_POSITIONS, PAGE_TOKENS, NULL, NULL);
+    return series_group(folder, world_size, compute, WEIGHTS_AUTO, MAX_POSITIONS, PAGE_TOKENS, NULL,
+                        NULL);
 }
 
 // Compares rank 0's hidden rows after each layer with the golden of that layer.
@@ -66,8 +67,8 @@ TEST(hidden_states_equal_the_references_after_every_layer)
         struct layer_check check = {.goldens = goldens, .n_rows = 7};
         char folder[600];
         snprintf(folder, sizeof folder, "%s/checkpoint", goldens->folder);
-        struct rank_group *group = series_group(folder, 1, COMPUTE_F32, MAX_POSITIONS, PAGE_TOKENS,
-                                                check_layer, &check);
+        struct rank_group *group = series_group(folder, 1, COMPUTE_F32, WEIGHTS_AUTO, MAX_POSITIONS,
+                                                PAGE_TOKENS, check_layer, &check);
         struct series_result result;
         struct series_options options = {.n_new = 1, .chunk = 7};
         series_run(group, seven->prompt, 7, &options, &result);
