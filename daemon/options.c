@@ -70,7 +70,7 @@ const struct option options[] = {
     {"max_queued", OPTION_COUNT, FIELD(max_queued), NULL, "N", "1024", 0, 1000000, NULL,
      "requests that may wait; one more is refused"},
 
-    {"page_tokens", OPTION_POWER, FIELD(page_tokens), "Memory", "N", "32", 8, 256, NULL,
+    {"page_tokens", OPTION_POWER, FIELD(page_tokens), "Memory", "N", "32", 16, 256, NULL,
      "tokens in a page of the KV cache: a power of two"},
     {"kv_pages", OPTION_COUNT, FIELD(kv_pages), NULL, "N", "0", 0, 1 << 30, NULL,
      "pages of each group of the KV cache; 0: as many as kv_memory gives"},

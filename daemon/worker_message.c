@@ -78,7 +78,7 @@ static enum status decode_group(const packet_group *from, struct kv_group_params
 static enum status decode_kv(const packet_load *from, struct worker_load *out, struct error *err)
 {
     const struct range ranges[] = {
-        {"page_tokens", from->page_tokens, 8, 256},
+        {"page_tokens", from->page_tokens, 16, 256},
         {"element_bytes", from->element_bytes, 2, 4},
         {"n_groups", from->n_groups, 1, KV_MAX_GROUPS},
     };

@@ -6,11 +6,13 @@
  * (kernels/rope.h). Pages that no row's keys lie in are never looked at.
  *
  * Order: keys are taken in splits of ATTENTION_SPLIT_KEYS that begin at multiples of it, whatever
- * the row's window. A dot product over d runs in 16 interleaved chains, added in a fixed tree. In a
+ * the row's window. A dot product with K is one chain of fused multiply-adds over its dimensions
+ * ascending (AVX512-BF16 with bf16 pages and R, where q holds bf16 values: over pairs of them); the
+ * one with V runs in 16 interleaved chains, which are added in a fixed tree, then to K's. In a
  * split, weights exp(score - the split's maximum) are summed over its keys in 16 interleaved
  * chains, values in one chain of fused multiply-adds over keys ascending; then splits are merged
- * ascending, each rescaled to the larger maximum. Nothing depends on other rows, and all vector
- * forms give the same bits. Against the twin (f64): |error| <= ATTENTION_TOLERANCE * (1 + the
+ * ascending, each rescaled to the larger maximum. Nothing depends on other rows, and AVX2 and
+ * AVX-512 give the same bits. Against the twin (f64): |error| <= ATTENTION_TOLERANCE * (1 + the
  * largest |score|) * the largest |v| of the row, before R. */
 #ifndef GEMMAD_KERNELS_ATTENTION_H
 #define GEMMAD_KERNELS_ATTENTION_H

@@ -14,38 +14,40 @@ struct head {
     uint32_t number;
 };
 
-static const unsigned char *row_of(const struct head *head, uint32_t position, size_t offset,
-                                   uint32_t dim)
+static uint32_t slot_of(const struct head *head, uint32_t position)
 {
     uint32_t page_tokens = head->view->page_tokens;
-    const unsigned char *page = head->view->pages +
-                                head->block_table[position / page_tokens] * head->view->page_bytes;
-    size_t row = (size_t)head->number * page_tokens + position % page_tokens;
-    return page + offset + row * dim * dtype_bytes(head->view->dtype);
+    return head->block_table[position / page_tokens] * page_tokens + position % page_tokens;
 }
 
-static double element(const struct head *head, const unsigned char *row, uint32_t i)
+static double element(const struct kv_view *view, const unsigned char *at)
 {
     float wide;
     uint16_t half;
-    if (head->view->dtype == DTYPE_F32) {
-        memcpy(&wide, row + i * sizeof wide, sizeof wide);
+    if (view->dtype == DTYPE_F32) {
+        memcpy(&wide, at, sizeof wide);
         return wide;
     }
-    memcpy(&half, row + i * sizeof half, sizeof half);
+    memcpy(&half, at, sizeof half);
     return bf16_to_f32(half);
+}
+
+static double value(const struct head *head, uint32_t position, uint32_t i)
+{
+    const struct kv_view *view = head->view;
+    const unsigned char *row = kv_view_value(view, slot_of(head, position), head->number);
+    return element(view, row + i * dtype_bytes(view->dtype));
 }
 
 static double score(const struct head *head, const float *q, uint32_t position)
 {
     const struct kv_view *view = head->view;
-    const unsigned char *k = row_of(head, position, view->k_offset, view->k_dim);
-    const unsigned char *v = row_of(head, position, view->v_offset, view->v_dim);
+    uint32_t slot = slot_of(head, position);
     double sum = 0;
     for (uint32_t i = 0; i < view->k_dim; i++)
-        sum += q[i] * element(head, k, i);
+        sum += q[i] * element(view, kv_view_key(view, slot, head->number, i));
     for (uint32_t i = 0; view->k_from_v && i < view->v_dim; i++)
-        sum += q[view->k_dim + i] * element(head, v, i);
+        sum += q[view->k_dim + i] * value(head, position, i);
     return sum;
 }
 
@@ -60,10 +62,9 @@ static void attend(float *out, const float *q, const struct head *head, uint32_t
     memset(values, 0, view->v_dim * sizeof *values);
     for (uint32_t j = first; j <= last; j++) {
         double weight = exp(score(head, q, j) - max);
-        const unsigned char *v = row_of(head, j, view->v_offset, view->v_dim);
         sum += weight;
         for (uint32_t i = 0; i < view->v_dim; i++)
-            values[i] += weight * element(head, v, i);
+            values[i] += weight * value(head, j, i);
     }
     for (uint32_t i = 0; i < view->v_dim; i++)
         out[i] = rounded((float)(values[i] / sum));

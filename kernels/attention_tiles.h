@@ -1,132 +1,231 @@
 /* kernels/attention_tiles.h - the register tiles of kernels/attention_cpu.c: a few queries times a
- * few keys (scores), a few queries times a strip of dimensions (values). How large a tile is
- * depends on the registers there are, and no result depends on it. */
+ * few vectors, of keys (scores) or of dimensions (values). How large a tile is depends on the
+ * registers there are, and no result depends on it.
+ *
+ * Keys and values are named by tiles of KEY_TILE tokens, wherever their pages are. While a tile is
+ * used, one further on is brought nearer, so that memory is read all the time. */
 #ifndef GEMMAD_KERNELS_ATTENTION_TILES_H
 #define GEMMAD_KERNELS_ATTENTION_TILES_H
 
+#include "kernels/attention.h"
+#include "kernels/rope.h"
 #include "kernels/simd.h"
 
-enum {
-    AHEAD_KEYS = 8, /* from the key that is read to the one that is fetched */
-    TILE_KEYS = 4,  /* scores: times queries; what vf_sum_4 adds at once */
-#ifdef __AVX512F__
-    TILE_QUERIES = 4,
-    TILE_VECTORS = 4, /* values: of 16 dimensions, times queries */
+#if defined(__AVX512BF16__)
+#define DOT_BF16 1 /* bf16 keys times bf16 queries, exact products, one instruction a pair */
 #else
-    TILE_QUERIES = 2,
-    TILE_VECTORS = 2,
+#define DOT_BF16 0
+#endif
+
+enum {
+    KEY_TILE = KV_TILE_TOKENS, /* is VF_LANES */
+    MAX_HEAD_DIM = 1024,
+    HEAD_STRIDE = MAX_HEAD_DIM + VF_LANES, /* rows in scratch, on different L1 sets */
+    SCORES_STRIDE = ATTENTION_SPLIT_KEYS + VF_LANES,
+    TILE_VECTORS = 4, /* at most */
+    ROW_KEYS = 4,     /* where keys are rows, a tile's: what vf_sum_4 adds at once */
+#ifdef __AVX512F__
+    TILE_QUERIES = 8, /* at most */
+    TILE_SUMS = 16,   /* queries times vectors */
+    ROW_QUERIES = 4,  /* where keys are rows */
+#else
+    TILE_QUERIES = 4,
+    TILE_SUMS = 4,
+    ROW_QUERIES = 2,
 #endif
 };
 
-/* Keys [begin, end) of a page piece: rows of dim elements from data on. */
-struct piece {
-    const void *data;
-    enum dtype dtype;
+/* Tiles in order of position: [n] addresses, dim dimensions. */
+struct tiles {
+    const unsigned char *const *data;
+    const unsigned char *const *ahead; /* [n] what to bring nearer meanwhile, or NULL */
+    uint32_t n;
     uint32_t dim;
-    uint32_t begin, end;
-    /* Another one to be brought nearer while this is scored, or NULL. */
-    const struct piece *meanwhile;
+    enum dtype dtype;
 };
 
-/* Brings n rows of a piece from a row on nearer; past its end they are others', which is no harm.
- * Always inlined: gcc drops calls of a function that does nothing but this. */
-ALWAYS_INLINE void fetch_rows(const struct piece *piece, uint32_t row, uint32_t n)
+/* Vectors of a tile of so many queries. */
+ALWAYS_INLINE int tile_vectors(const int n_queries)
 {
-    size_t row_bytes = piece->dim * dtype_bytes(piece->dtype);
-    const char *begin = (const char *)piece->data + row * row_bytes;
-    for (const char *line = begin; line < begin + n * row_bytes; line += 64)
-        _mm_prefetch(line, _MM_HINT_T1);
+    return TILE_SUMS / n_queries < TILE_VECTORS ? TILE_SUMS / n_queries : TILE_VECTORS;
 }
 
-ALWAYS_INLINE void score_step(vf *sums, const float *const *q, const size_t *keys, const void *data,
-                              enum dtype dtype, uint32_t i, uint32_t n, const int n_queries)
+ALWAYS_INLINE bool uses_dot(enum dtype dtype)
 {
-    vf k[TILE_KEYS];
-    UNROLLED for (int j = 0; j < TILE_KEYS; j++)
-        k[j] = vf_load_elements(data, dtype, keys[j] + i, n);
-    UNROLLED for (int a = 0; a < n_queries; a++)
-    {
-        vf x = vf_load_n(q[a] + i, n);
-        UNROLLED for (int j = 0; j < TILE_KEYS; j++)
-            sums[a * TILE_KEYS + j] = vf_fma(x, k[j], sums[a * TILE_KEYS + j]);
-    }
+    return DOT_BF16 && dtype == DTYPE_BF16;
 }
 
-/* Scores of up to TILE_KEYS keys from number `key` of the piece on, written or added. */
-ALWAYS_INLINE void score_tile(float *const *scores, const float *const *q,
-                              const struct piece *piece, enum dtype dtype, uint32_t key, bool add,
-                              const int n_queries)
+ALWAYS_INLINE void fetch(const unsigned char *begin, size_t bytes)
 {
-    vf sums[TILE_QUERIES * TILE_KEYS];
-    size_t keys[TILE_KEYS];
-    uint32_t n_keys = piece->end - piece->begin - key;
-    UNROLLED for (uint32_t j = 0; j < TILE_KEYS; j++) /* past the end, the last one again */
-        keys[j] = (size_t)(j < n_keys ? key + j : key + n_keys - 1) * piece->dim;
-    UNROLLED for (int i = 0; i < n_queries * TILE_KEYS; i++) sums[i] = vf_zero();
-    uint32_t whole = piece->dim - piece->dim % VF_LANES;
-    for (uint32_t i = 0; i < whole; i += VF_LANES)
-        score_step(sums, q, keys, piece->data, dtype, i, VF_LANES, n_queries);
-    if (whole < piece->dim)
-        score_step(sums, q, keys, piece->data, dtype, whole, piece->dim - whole, n_queries);
-    UNROLLED for (int a = 0; a < n_queries; a++)
-    {
-        const vf *s = sums + (ptrdiff_t)a * TILE_KEYS;
-        float four[TILE_KEYS];
-        _mm_storeu_ps(four, vf_sum_4(s[0], s[1], s[2], s[3]));
-        for (uint32_t j = 0; j < TILE_KEYS && j < n_keys; j++)
-            scores[a][key + j] = add ? scores[a][key + j] + four[j] : four[j];
-    }
+    UNROLLED for (size_t line = 0; line < bytes; line += 64)
+        _mm_prefetch((const char *)begin + line, _MM_HINT_T0);
 }
 
-ALWAYS_INLINE void score_piece_of(float *const *scores, const float *const *q,
-                                  const struct piece *piece, enum dtype dtype, bool add,
-                                  const int n_queries)
+/* Dimensions i and i + 1 of the keys of some tiles, for n_queries rows of q. */
+ALWAYS_INLINE void score_pair(vf *sums, const void *q, const unsigned char *const *keys,
+                              enum dtype dtype, uint32_t i, const int n_queries,
+                              const int n_vectors)
 {
-    for (uint32_t key = 0; key < piece->end - piece->begin; key += TILE_KEYS) {
-        if (piece->meanwhile) {
-            fetch_rows(piece, key + AHEAD_KEYS, TILE_KEYS);
-            fetch_rows(piece->meanwhile, key, TILE_KEYS);
-        }
-        score_tile(scores, q, piece, dtype, key, add, n_queries);
-    }
-}
-
-/* values[a][d..] += weight * value over keys [begin, end) of the piece, ascending. */
-ALWAYS_INLINE void add_tile(float *const *values, const float *const *weights,
-                            const struct piece *piece, enum dtype dtype, uint32_t begin,
-                            uint32_t end, uint32_t d, uint32_t n, const int n_queries,
-                            const int n_vectors)
-{
-    vf sums[TILE_QUERIES * TILE_VECTORS];
-    UNROLLED for (int a = 0; a < n_queries; a++) UNROLLED for (int v = 0; v < n_vectors; v++)
-        sums[a * n_vectors + v] =
-            vf_load_n(values[a] + d + v * VF_LANES, n_vectors > 1 ? VF_LANES : n);
-    for (uint32_t key = begin; key < end; key++) {
-        size_t row = (size_t)(key - piece->begin) * piece->dim + d;
-        vf x[TILE_VECTORS];
-        UNROLLED for (int v = 0; v < n_vectors; v++) x[v] = vf_load_elements(
-            piece->data, dtype, row + (size_t)v * VF_LANES, n_vectors > 1 ? VF_LANES : n);
+#if DOT_BF16
+    if (dtype == DTYPE_BF16) {
+        const uint16_t *halves = q;
+        __m512i k[TILE_VECTORS];
+        UNROLLED for (int v = 0; v < n_vectors; v++) k[v] =
+            _mm512_loadu_si512((const uint16_t *)(const void *)keys[v] + (size_t)i * KEY_TILE);
         UNROLLED for (int a = 0; a < n_queries; a++)
         {
-            vf weight = vf_set1(weights[a][key - piece->begin]);
+            int pair;
+            memcpy(&pair, halves + (size_t)a * 2 * HEAD_STRIDE + i, sizeof pair);
+            __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
+            UNROLLED for (int v = 0; v < n_vectors; v++) sums[a * n_vectors + v] =
+                _mm512_dpbf16_ps(sums[a * n_vectors + v], (__m512bh)k[v], x);
+        }
+        return;
+    }
+#endif
+    UNROLLED for (uint32_t odd = 0; odd < 2; odd++)
+    {
+        vf k[TILE_VECTORS];
+        UNROLLED for (int v = 0; v < n_vectors; v++)
+        {
+            const void *tile = keys[v];
+            if (dtype == DTYPE_F32)
+                k[v] = vf_load((const float *)tile + (size_t)(i + odd) * KEY_TILE);
+            else if (odd)
+                k[v] = vf_load_pairs_odd((const uint16_t *)tile + (size_t)i * KEY_TILE);
+            else
+                k[v] = vf_load_pairs_even((const uint16_t *)tile + (size_t)i * KEY_TILE);
+        }
+        UNROLLED for (int a = 0; a < n_queries; a++)
+        {
+            vf x = vf_set1(((const float *)q)[(size_t)a * HEAD_STRIDE + i + odd]);
             UNROLLED for (int v = 0; v < n_vectors; v++)
-                sums[a * n_vectors + v] = vf_fma(weight, x[v], sums[a * n_vectors + v]);
+                sums[a * n_vectors + v] = vf_fma(x, k[v], sums[a * n_vectors + v]);
+        }
+    }
+}
+
+/* scores[a][0..] of tiles [begin, end) for n_queries rows of q. */
+ALWAYS_INLINE void score_tiles_of(float *scores, const void *q, const struct tiles *keys,
+                                  enum dtype dtype, uint32_t begin, uint32_t end, bool fetches,
+                                  const int n_queries)
+{
+    const int n_vectors = tile_vectors(n_queries);
+    const size_t pair_bytes = 2 * KEY_TILE * dtype_bytes(dtype);
+    for (uint32_t tile = begin; tile < end; tile += (uint32_t)n_vectors) {
+        const unsigned char *data[TILE_VECTORS], *ahead[TILE_VECTORS];
+        vf sums[TILE_SUMS];
+        UNROLLED for (uint32_t v = 0; v < (uint32_t)n_vectors; v++)
+        { // past the end, the last one again
+            data[v] = keys->data[tile + v < end ? tile + v : end - 1];
+            ahead[v] = fetches ? keys->ahead[tile + v < end ? tile + v : end - 1] : NULL;
+        }
+        UNROLLED for (int i = 0; i < n_queries * n_vectors; i++) sums[i] = vf_zero();
+        for (uint32_t i = 0; i < keys->dim; i += 2) {
+            if (fetches)
+                UNROLLED for (int v = 0; v < n_vectors; v++)
+                    fetch(ahead[v] + i / 2 * pair_bytes, pair_bytes);
+            score_pair(sums, q, data, dtype, i, n_queries, n_vectors);
+        }
+        UNROLLED for (int a = 0; a < n_queries; a++)
+            UNROLLED for (uint32_t v = 0; v < (uint32_t)n_vectors; v++) if (tile + v < end)
+                vf_store(scores + (size_t)a * SCORES_STRIDE + (size_t)(tile + v) * KEY_TILE,
+                         sums[a * n_vectors + (int)v]);
+    }
+}
+
+/* Adds to the scores of keys [begin, end) what their rows give, 16 chains a score. */
+ALWAYS_INLINE void score_rows_of(float *scores, const float *const *q, const struct tiles *rows,
+                                 enum dtype dtype, uint32_t begin, uint32_t end, bool fetches,
+                                 const int n_queries)
+{
+    const size_t row_bytes = rows->dim * dtype_bytes(dtype);
+    for (uint32_t key = begin; key < end; key += ROW_KEYS) {
+        const unsigned char *data[ROW_KEYS];
+        vf sums[ROW_QUERIES * ROW_KEYS];
+        UNROLLED for (uint32_t j = 0; j < ROW_KEYS; j++)
+        { // past the end, the last one again
+            uint32_t number = key + j < end ? key + j : end - 1;
+            data[j] = rows->data[number / KEY_TILE] + number % KEY_TILE * row_bytes;
+        }
+        if (fetches)
+            for (size_t line = 0; line < ROW_KEYS * row_bytes; line += 64)
+                fetch(rows->ahead[key / KEY_TILE] + key % KEY_TILE * row_bytes + line, 64);
+        UNROLLED for (int i = 0; i < n_queries * ROW_KEYS; i++) sums[i] = vf_zero();
+        for (uint32_t i = 0; i < rows->dim; i += VF_LANES) {
+            uint32_t n = rows->dim - i;
+            vf k[ROW_KEYS];
+            UNROLLED for (int j = 0; j < ROW_KEYS; j++)
+                k[j] = vf_load_elements(data[j], dtype, i, n);
+            UNROLLED for (int a = 0; a < n_queries; a++)
+            {
+                vf x = vf_load_n(q[a] + i, n);
+                UNROLLED for (int j = 0; j < ROW_KEYS; j++)
+                    sums[a * ROW_KEYS + j] = vf_fma(x, k[j], sums[a * ROW_KEYS + j]);
+            }
+        }
+        UNROLLED for (int a = 0; a < n_queries; a++)
+        {
+            const vf *s = sums + (ptrdiff_t)a * ROW_KEYS;
+            float four[ROW_KEYS];
+            _mm_storeu_ps(four, vf_sum_4(s[0], s[1], s[2], s[3]));
+            for (uint32_t j = 0; j < ROW_KEYS && key + j < end; j++)
+                scores[(size_t)a * SCORES_STRIDE + key + j] += four[j];
+        }
+    }
+}
+
+/* Values of a strip of dimensions, n_vectors from d on (the last one n wide), over keys [begin,
+ * end), ascending: values[a][d..] += weights[a][key] * value. */
+ALWAYS_INLINE void add_strip(float *values, size_t stride, const float *weights,
+                             const struct tiles *rows, enum dtype dtype, uint32_t begin,
+                             uint32_t end, uint32_t d, uint32_t n, bool fetches,
+                             const int n_queries, const int n_vectors)
+{
+    const size_t strip_bytes = (size_t)n_vectors * VF_LANES * dtype_bytes(dtype);
+    const size_t row_bytes = rows->dim * dtype_bytes(dtype);
+    vf sums[TILE_SUMS];
+    UNROLLED for (int a = 0; a < n_queries; a++) UNROLLED for (int v = 0; v < n_vectors; v++)
+        sums[a * n_vectors + v] = vf_load(values + (size_t)a * stride + d + v * VF_LANES);
+    for (uint32_t tile = begin / KEY_TILE; tile * KEY_TILE < end; tile++) {
+        uint32_t first = tile * KEY_TILE < begin ? begin : tile * KEY_TILE;
+        uint32_t last = (tile + 1) * KEY_TILE < end ? (tile + 1) * KEY_TILE : end;
+        const unsigned char *data = rows->data[tile] + first % KEY_TILE * row_bytes;
+        const unsigned char *ahead =
+            fetches ? rows->ahead[tile] + d / VF_LANES / n_vectors * KEY_TILE * strip_bytes : NULL;
+        for (uint32_t key = first; key < last; key++, data += row_bytes) {
+            if (fetches) {
+                fetch(ahead, strip_bytes);
+                ahead += strip_bytes;
+            }
+            vf x[TILE_VECTORS];
+            UNROLLED for (int v = 0; v < n_vectors; v++) x[v] = vf_load_elements(
+                data, dtype, (size_t)d + (size_t)v * VF_LANES, n_vectors > 1 ? VF_LANES : n);
+            UNROLLED for (int a = 0; a < n_queries; a++)
+            {
+                vf weight = vf_set1(weights[(size_t)a * SCORES_STRIDE + key]);
+                UNROLLED for (int v = 0; v < n_vectors; v++)
+                    sums[a * n_vectors + v] = vf_fma(weight, x[v], sums[a * n_vectors + v]);
+            }
         }
     }
     UNROLLED for (int a = 0; a < n_queries; a++) UNROLLED for (int v = 0; v < n_vectors; v++)
-        vf_store_n(values[a] + d + v * VF_LANES, sums[a * n_vectors + v],
-                   n_vectors > 1 ? VF_LANES : n);
+        vf_store(values + (size_t)a * stride + d + v * VF_LANES, sums[a * n_vectors + v]);
 }
 
-ALWAYS_INLINE void add_piece_of(float *const *values, const float *const *weights,
-                                const struct piece *piece, enum dtype dtype, uint32_t begin,
-                                uint32_t end, const int n_queries)
+ALWAYS_INLINE void add_rows_of(float *values, size_t stride, const float *weights,
+                               const struct tiles *rows, enum dtype dtype, uint32_t begin,
+                               uint32_t end, bool fetches, const int n_queries)
 {
+    const int n_vectors = tile_vectors(n_queries);
+    const uint32_t strip = (uint32_t)n_vectors * VF_LANES;
     uint32_t d = 0;
-    for (; d + TILE_VECTORS * VF_LANES <= piece->dim; d += TILE_VECTORS * VF_LANES)
-        add_tile(values, weights, piece, dtype, begin, end, d, VF_LANES, n_queries, TILE_VECTORS);
-    for (; d < piece->dim; d += VF_LANES)
-        add_tile(values, weights, piece, dtype, begin, end, d, piece->dim - d, n_queries, 1);
+    for (; d + strip <= rows->dim; d += strip)
+        add_strip(values, stride, weights, rows, dtype, begin, end, d, VF_LANES, fetches, n_queries,
+                  n_vectors);
+    for (; d < rows->dim; d += VF_LANES)
+        add_strip(values, stride, weights, rows, dtype, begin, end, d, rows->dim - d, false,
+                  n_queries, 1);
 }
 
 #endif

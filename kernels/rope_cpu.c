@@ -111,14 +111,26 @@ static void query_finish(float *out, const float *q, uint32_t q_stride, uint32_t
     spread(stream, finish_queries, &task, (size_t)n_rows * n_heads, view->v_dim);
 }
 
-static void store_row(const struct kv_view *view, unsigned char *row, const float *x, uint32_t n)
+static void store_value(const struct kv_view *view, unsigned char *row, const float *x)
 {
+    uint32_t n = view->v_dim;
     if (view->dtype == DTYPE_F32) {
         memcpy(row, x, n * sizeof *x);
         return;
     }
     for (uint32_t i = 0; i < n; i += VF_LANES)
         vf_store_bf16_n((uint16_t *)(void *)row + i, vf_load_n(x + i, n - i), n - i);
+}
+
+// A lane of each vector of the tile.
+static void store_key(const struct kv_view *view, uint32_t slot, uint32_t head, const float *x)
+{
+    unsigned char *lane = kv_view_key(view, slot, head, 0);
+    uint32_t run = kv_key_run(view->dtype);
+    for (uint32_t i = 0; i < view->k_dim; i += run, lane += KV_TILE_TOKENS * sizeof(uint32_t)) {
+        uint16_t pair[2] = {f32_to_bf16(x[i]), f32_to_bf16(x[i + run - 1])};
+        memcpy(lane, run == 1 ? (const void *)(x + i) : pair, sizeof(uint32_t));
+    }
 }
 
 static void write_heads(void *context, uint32_t thread, uint32_t n_threads)
@@ -138,10 +150,9 @@ static void write_heads(void *context, uint32_t thread, uint32_t n_threads)
                   task->eps);
         rotate_head(rotated_key, view->k_dim / 2, x, dim, task->cos + r * (dim / 2),
                     task->sin + r * (dim / 2), view->k_dim / 2);
-        store_row(view, kv_view_row(view, slot, head, view->k_offset, view->k_dim), rotated_key,
-                  view->k_dim);
+        store_key(view, slot, head, rotated_key);
         norm_head(x, task->v + r * task->v_stride + (size_t)head * dim, NULL, dim, task->eps);
-        store_row(view, kv_view_row(view, slot, head, view->v_offset, dim), x, dim);
+        store_value(view, kv_view_value(view, slot, head), x);
     }
 }
 

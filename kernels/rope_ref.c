@@ -74,13 +74,13 @@ static void query_finish(float *out, const float *q, uint32_t q_stride, uint32_t
     }
 }
 
-static void store(const struct kv_view *view, unsigned char *row, uint32_t i, float value)
+static void store(const struct kv_view *view, unsigned char *element, float value)
 {
     uint16_t half = f32_to_bf16(value);
     if (view->dtype == DTYPE_F32)
-        memcpy(row + i * sizeof value, &value, sizeof value);
+        memcpy(element, &value, sizeof value);
     else
-        memcpy(row + i * sizeof half, &half, sizeof half);
+        memcpy(element, &half, sizeof half);
 }
 
 static void kv_write(const struct kv_view *view, const uint32_t *slots, const float *k,
@@ -93,15 +93,14 @@ static void kv_write(const struct kv_view *view, const uint32_t *slots, const fl
     for (size_t r = 0; r < n_rows; r++) {
         for (uint32_t head = 0; head < view->n_kv_heads; head++) {
             norm_head(x, k + r * k_stride + (size_t)head * dim, k_norm, dim, eps);
-            unsigned char *row = kv_view_row(view, slots[r], head, view->k_offset, view->k_dim);
             for (uint32_t i = 0; i < view->k_dim; i++)
-                store(view, row, i,
+                store(view, kv_view_key(view, slots[r], head, i),
                       rotated(x, cos + r * (dim / 2), sin + r * (dim / 2), dim,
                               key_dimension(view, i)));
             norm_head(x, v + r * v_stride + (size_t)head * dim, NULL, dim, eps);
-            row = kv_view_row(view, slots[r], head, view->v_offset, dim);
             for (uint32_t i = 0; i < dim; i++)
-                store(view, row, i, x[i]);
+                store(view, kv_view_value(view, slots[r], head) + i * dtype_bytes(view->dtype),
+                      x[i]);
         }
     }
 }

@@ -40,7 +40,7 @@ put_fn rmsnorm_put_avx512_f32, rmsnorm_put_avx512_bf16;
 put_fn rope_put_avx512_f32, rope_put_avx512_bf16;
 put_fn router_put_avx512_f32, router_put_avx512_bf16;
 put_fn matmul_put_avx512_vnni_f32, matmul_put_avx512_vnni_bf16;
-put_fn matmul_put_avx512_dot_bf16;
+put_fn attention_put_avx512_dot_bf16, matmul_put_avx512_dot_bf16;
 #endif
 
 // Later rows go over earlier ones, as far as the selected variant reaches.
@@ -74,6 +74,7 @@ static const struct {
     {KERNELS_AVX512, rope_put_avx512_f32, rope_put_avx512_bf16},
     {KERNELS_AVX512, router_put_avx512_f32, router_put_avx512_bf16},
     {KERNELS_AVX512_VNNI, matmul_put_avx512_vnni_f32, matmul_put_avx512_vnni_bf16},
+    {KERNELS_AVX512_BF16, NULL, attention_put_avx512_dot_bf16},
     {KERNELS_AVX512_BF16, NULL, matmul_put_avx512_dot_bf16},
 #endif
 };

@@ -80,18 +80,19 @@ struct raw_matrix {
 
 /* One layer's keys and values in this rank's pages. A page holds page_tokens tokens of every layer
  * of its group; inside, each head's rows lie together:
- *     K of page p, head h, token t: pages + p * page_bytes + k_offset + ((h * page_tokens + t) *
- * k_dim) * element V likewise with v_offset and v_dim. k_from_v (attention_k_eq_v, full layers): K
- * holds only the rotated dimensions, [0, r) then [v_dim / 2, v_dim / 2 + r), k_dim = 2 r; the rest
- * of the score comes from V (kernels/attention.h). */
+ *     V of page p, head h, token t: pages + p * page_bytes + v_offset + ((h * page_tokens + t) *
+ * v_dim) * element. K likewise with k_offset and k_dim, but 16 tokens' rows are woven into a tile
+ * (kernels/rope.h). k_from_v (attention_k_eq_v, full layers): K holds only the rotated dimensions,
+ * [0, r) then [v_dim / 2, v_dim / 2 + r), k_dim = 2 r; the rest of the score comes from V
+ * (kernels/attention.h). */
 struct kv_view {
     unsigned char *pages;
     size_t page_bytes;
     size_t k_offset;
     size_t v_offset;
-    enum dtype dtype; /* DTYPE_BF16 or DTYPE_F32 */
-    uint32_t page_tokens;
-    uint32_t n_kv_heads; /* of this rank */
+    enum dtype dtype;     /* DTYPE_BF16 or DTYPE_F32 */
+    uint32_t page_tokens; /* a multiple of 16 */
+    uint32_t n_kv_heads;  /* of this rank */
     uint32_t k_dim;
     uint32_t v_dim; /* head_dim */
     bool k_from_v;

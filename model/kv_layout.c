@@ -27,9 +27,9 @@ static bool is_same_group(const struct kv_group_params *a, const struct kv_group
 enum status kv_layout_init(const struct model_config *config, uint32_t page_tokens,
                            enum compute compute, struct kv_layout *out, struct error *err)
 {
-    if (page_tokens < 8 || page_tokens > 256 || (page_tokens & (page_tokens - 1)) != 0)
+    if (page_tokens < 16 || page_tokens > 256 || (page_tokens & (page_tokens - 1)) != 0)
         return error_set(err, STATUS_INVALID_ARGUMENT,
-                         "page_tokens=%u: not a power of two in 8..256", page_tokens);
+                         "page_tokens=%u: not a power of two in 16..256", page_tokens);
     struct kv_layout layout = {
         .params = {.page_tokens = page_tokens, .element_bytes = compute == COMPUTE_BF16 ? 2 : 4}};
     struct kv_params *params = &layout.params;

@@ -137,7 +137,7 @@ TEST(numbers_outside_their_range_are_refused)
         "max_seqs: 99999999999999999999",
         "max_seqs: \" 1\"",
         "page_tokens: 24",
-        "page_tokens: 4",
+        "page_tokens: 8",
         "kv_memory: 5 parsec",
         "kv_memory: -1GiB",
         "kv_memory: 99999999999999TiB",

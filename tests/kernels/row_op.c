@@ -134,7 +134,8 @@ void row_op_check(const struct row_op *op)
             first_vector = got;
             continue;
         }
-        check_bits(op, variant, "against avx2", got, first_vector, op->n_rows * op->width);
+        if (v != KERNELS_AVX512_BF16 || !op->has_dot_form)
+            check_bits(op, variant, "against avx2", got, first_vector, op->n_rows * op->width);
         free(got);
     }
     free(first_vector);

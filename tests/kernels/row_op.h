@@ -22,6 +22,7 @@ struct row_op {
      */
     double relative, absolute;
     int steps;
+    bool has_dot_form; /* AVX512-BF16's bits are its own */
     const double *scales;
 };
 

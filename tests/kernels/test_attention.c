@@ -14,21 +14,22 @@ struct attention_case {
 };
 
 static const struct attention_case cases[] = {
-    {1, 1, 16, 16, 8, 0, 1, {0}, {1}},
-    {2, 1, 32, 32, 8, 0, 2, {0, 5}, {17, 1}},
+    {1, 1, 16, 16, 16, 0, 1, {0}, {1}},
+    {2, 1, 32, 32, 16, 0, 2, {0, 5}, {17, 1}},
     {4, 2, 64, 64, 16, 5, 3, {0, 3, 100}, {9, 0, 7}},
-    {3, 3, 72, 72, 8, 0, 2, {30, 0}, {3, 40}},
+    {3, 3, 72, 72, 16, 0, 2, {30, 0}, {3, 40}},
     {8, 1, 256, 256, 16, 512, 2, {1000, 600}, {3, 1}},
     {16, 4, 64, 64, 32, 1024, 2, {1023, 2000}, {6, 2}},
     {8, 1, 128, 512, 64, 0, 2, {700, 0}, {2, 5}},
-    {32, 1, 64, 64, 8, 0, 1, {40}, {3}},
-    {5, 1, 20, 20, 8, 3, 2, {510, 0}, {9, 2}},
+    {32, 1, 64, 64, 16, 0, 1, {40}, {3}},
+    {5, 1, 20, 20, 16, 3, 2, {510, 0}, {9, 2}},
     {4, 4, 16, 40, 256, 0, 2, {511, 1535}, {3, 2}},
     {2, 2, 256, 256, 128, 0, 1, {0}, {37}},
     // fewer units than threads: splits are shared
     {8, 1, 64, 64, 16, 0, 1, {3000}, {1}},
-    {4, 2, 32, 32, 8, 0, 2, {2600, 10}, {2, 1}},
-    {2, 1, 16, 40, 8, 700, 1, {1600}, {5}},
+    {4, 2, 32, 32, 16, 0, 2, {2600, 10}, {2, 1}},
+    {2, 1, 16, 40, 16, 700, 1, {1600}, {5}},
+    {1, 1, 16, 16, 16, 0, 1, {70000}, {1}}, // more than threads keep at once
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 
@@ -76,13 +77,13 @@ static void make_pages(struct attention_inputs *in, enum dtype dtype)
     }
 }
 
-static void store(const struct kv_view *view, unsigned char *row, uint32_t i, float value)
+static void store(const struct kv_view *view, unsigned char *element, float value)
 {
     uint16_t half = f32_to_bf16(value);
     if (view->dtype == DTYPE_F32)
-        memcpy(row + 4 * (size_t)i, &value, sizeof value);
+        memcpy(element, &value, sizeof value);
     else
-        memcpy(row + 2 * (size_t)i, &half, sizeof half);
+        memcpy(element, &half, sizeof half);
 }
 
 static void fill_pages(struct attention_inputs *in)
@@ -95,13 +96,12 @@ static void fill_pages(struct attention_inputs *in)
         for (uint32_t j = begin; j < end; j++) {
             uint32_t slot = in->tables[s][j / c->page_tokens] * c->page_tokens + j % c->page_tokens;
             for (uint32_t head = 0; head < c->n_kv_heads; head++) {
-                unsigned char *k = kv_view_row(&in->view, slot, head, in->view.k_offset, c->k_dim);
-                unsigned char *v = kv_view_row(&in->view, slot, head, in->view.v_offset, c->v_dim);
+                unsigned char *v = kv_view_value(&in->view, slot, head);
                 float *values = new_values(c->k_dim + c->v_dim, 1, test_random(&seed), COMPUTE_F32);
                 for (uint32_t i = 0; i < c->k_dim; i++)
-                    store(&in->view, k, i, values[i]);
+                    store(&in->view, kv_view_key(&in->view, slot, head, i), values[i]);
                 for (uint32_t i = 0; i < c->v_dim; i++)
-                    store(&in->view, v, i, values[c->k_dim + i]);
+                    store(&in->view, v + i * dtype_bytes(in->view.dtype), values[c->k_dim + i]);
                 free(values);
             }
         }
@@ -178,6 +178,7 @@ static void check_case(int number, enum dtype dtype, enum compute compute)
         .absolute = ATTENTION_TOLERANCE,
         .scales = in.scales,
         .steps = 1,
+        .has_dot_form = dtype == DTYPE_BF16 && compute == COMPUTE_BF16,
     });
     free_inputs(&in);
 }
@@ -227,14 +228,14 @@ TEST(one_key_gives_its_value_and_equal_keys_their_mean)
     for (int v = KERNELS_TWIN; v <= (int)kernels_best_variant(); v++) {
         struct ops ops;
         kernels_select((enum kernels_variant)v, COMPUTE_F32, &ops);
-        float page[2 * 8 * 16] = {0}; // K all zero, V of token t is t
-        for (int i = 0; i < 8 * 16; i++)
-            page[8 * 16 + i] = (float)(i / 16);
+        float page[2 * 16 * 16] = {0}; // K all zero, V of token t is t
+        for (int i = 0; i < 16 * 16; i++)
+            page[16 * 16 + i] = (float)(i / 16);
         struct kv_view view = {.pages = (unsigned char *)page,
                                .page_bytes = sizeof page,
                                .v_offset = sizeof page / 2,
                                .dtype = DTYPE_F32,
-                               .page_tokens = 8,
+                               .page_tokens = 16,
                                .n_kv_heads = 1,
                                .k_dim = 16,
                                .v_dim = 16};

@@ -10,7 +10,7 @@ static const struct {
     {1, 1, 1, 16, 16},    {3, 4, 2, 32, 32},   {2, 2, 1, 64, 16},   {5, 3, 3, 72, 72},
     {17, 8, 1, 256, 256}, {2, 4, 2, 512, 128}, {1, 8, 1, 512, 512}, {3, 2, 2, 20, 8},
 };
-enum { N_CASES = sizeof cases / sizeof cases[0], PAGE_TOKENS = 8, N_PAGES = 5, GAP = 5 };
+enum { N_CASES = sizeof cases / sizeof cases[0], PAGE_TOKENS = 16, N_PAGES = 5, GAP = 5 };
 
 struct rope_inputs {
     struct kv_view view;
@@ -97,16 +97,16 @@ static void run_write(const struct row_op *op, const struct ops *ops, struct dev
     for (size_t r = 0; r < n_rows; r++) {
         for (uint32_t head = 0; head < view.n_kv_heads; head++) {
             for (uint32_t i = 0; i < view.k_dim + dim; i++) {
-                bool key = i < view.k_dim;
-                const unsigned char *row = kv_view_row(&view, in->slots[first + r], head,
-                                                       key ? view.k_offset : view.v_offset,
-                                                       key ? view.k_dim : dim);
-                size_t at = key ? i : i - view.k_dim;
+                size_t size = dtype_bytes(view.dtype);
+                const unsigned char *at = i < view.k_dim
+                                              ? kv_view_key(&view, in->slots[first + r], head, i)
+                                              : kv_view_value(&view, in->slots[first + r], head) +
+                                                    (i - view.k_dim) * size;
                 uint16_t half;
-                memcpy(&half, row + 2 * at, sizeof half);
+                memcpy(&half, at, sizeof half);
                 *out = bf16_to_f32(half);
                 if (view.dtype == DTYPE_F32)
-                    memcpy(out, row + 4 * at, sizeof *out);
+                    memcpy(out, at, sizeof *out);
                 out++;
             }
         }
@@ -186,12 +186,12 @@ TEST(the_score_of_k_from_v_is_the_score_of_the_whole_key)
         kernels_select((enum kernels_variant)v, COMPUTE_F32, &ops);
         double scores[2] = {0, 0};
         for (int from_v = 0; from_v < 2; from_v++) {
-            float page[2 * DIM], out[2 * DIM];
+            float page[2 * DIM * PAGE_TOKENS], out[2 * DIM];
             struct kv_view view = {.pages = (unsigned char *)page,
                                    .page_bytes = sizeof page,
-                                   .v_offset = DIM * sizeof(float),
+                                   .v_offset = sizeof page / 2,
                                    .dtype = DTYPE_F32,
-                                   .page_tokens = 1,
+                                   .page_tokens = PAGE_TOKENS,
                                    .n_kv_heads = 1,
                                    .k_dim = from_v ? ROTATED : DIM,
                                    .v_dim = DIM,
@@ -200,9 +200,9 @@ TEST(the_score_of_k_from_v_is_the_score_of_the_whole_key)
             ops.kv_write(&view, &slot, k, DIM, k, DIM, weight, c, s, 1, 1e-6F, stream);
             ops.query_finish(out, q, DIM, 1, weight, weight, c, s, 1, 1e-6F, &view, stream);
             for (uint32_t i = 0; i < view.k_dim; i++)
-                scores[from_v] += (double)out[i] * page[i];
+                scores[from_v] += (double)out[i] * page[(size_t)i * KV_TILE_TOKENS];
             for (uint32_t i = 0; from_v && i < DIM; i++)
-                scores[1] += (double)out[ROTATED + i] * page[DIM + i];
+                scores[1] += (double)out[ROTATED + i] * page[DIM * PAGE_TOKENS + i];
         }
         ASSERT_NEAR(scores[1], scores[0], 1e-5 * fabs(scores[0]) + 1e-4);
     }
