@@ -1,11 +1,11 @@
 /* kernels/rope.h - angles, and what happens to q, k and v between their projection and attention.
  *
  * rope_angles: cos_out, sin_out [n_rows, half_dim] = R(cos(a)), R(sin(a)), a = position * inv_freq
- * rounded to f32. Rotation is half-split over the whole head: i pairs with i + head_dim / 2,
- *     out[i] = R(x[i] cos[i] - x[i + half] sin[i]),  out[i + half] = R(x[i + half] cos[i] + x[i]
- * sin[i]) with x already R'd by its norm, and one rounding (the reference may round each product as
- * well; one is closer to exact). Angles of 0 (dimensions that a full layer does not rotate) change
- * nothing.
+ * rounded to f32, of size below 2^20 (but for the twin); the twin's f32, or its neighbour. Rotation
+ * is half-split over the whole head: i pairs with i + head_dim / 2, out[i] = R(x[i] cos[i] - x[i +
+ * half] sin[i]),  out[i + half] = R(x[i + half] cos[i] + x[i] sin[i]) with x already R'd by its
+ * norm, and one rounding (the reference may round each product as well; one is closer to exact).
+ * Angles of 0 (dimensions that a full layer does not rotate) change nothing.
  *
  * query_finish: per head rope(norm(q, q_norm)); with view->k_from_v the head becomes k_dim + v_dim
  * wide: the rotated dimensions in the order of K's ([0, r), then [half, half + r), r = k_dim / 2),

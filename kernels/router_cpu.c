@@ -1,8 +1,9 @@
-/* kernels/router_cpu.c - rows over threads. The choice of experts stays with the twin. */
+/* kernels/router_cpu.c - rows over threads. */
 #include "kernels/router.h"
 
 #include "base/status.h"
 #include "kernels/norm_factor.h"
+#include "kernels/router_choice.h"
 #include "kernels/spread.h"
 
 struct router_task {
@@ -46,6 +47,46 @@ static void router_input(float *out, const float *x, const float *scale_weight, 
     struct router_task task = {
         .out = out, .x = x, .scale_weight = scale_weight, .n_rows = n_rows, .dim = dim, .eps = eps};
     spread(stream, input_rows, &task, n_rows, dim);
+}
+
+struct choice_task {
+    uint32_t *ids;
+    float *weights;
+    const float *scores;
+    const float *per_expert_scale;
+    uint32_t n_rows, n_experts, top_k;
+    struct device_stream *stream;
+};
+
+static void choose_rows(void *context, uint32_t thread, uint32_t n_threads)
+{
+    const struct choice_task *task = context;
+    float *p = device_stream_scratch(task->stream, thread, task->n_experts * sizeof *p);
+    size_t begin, end;
+    device_share(task->n_rows, 1, thread, n_threads, &begin, &end);
+    for (size_t r = begin; r < end; r++)
+        choose_experts(task->ids + r * task->top_k, task->weights + r * task->top_k,
+                       task->scores + r * task->n_experts, task->per_expert_scale, p,
+                       task->n_experts, task->top_k);
+}
+
+static void router_top_k(uint32_t *ids, float *weights, const float *scores,
+                         const float *per_expert_scale, uint32_t n_rows, uint32_t n_experts,
+                         uint32_t top_k, struct device_stream *stream)
+{
+    CHECK(top_k <= n_experts);
+    struct choice_task task = {
+        .ids = ids,
+        .weights = weights,
+        .scores = scores,
+        .per_expert_scale = per_expert_scale,
+        .n_rows = n_rows,
+        .n_experts = n_experts,
+        .top_k = top_k,
+        .stream = stream,
+    };
+    // an expert is looked at once a choice
+    spread(stream, choose_rows, &task, n_rows, (size_t)n_experts * top_k);
 }
 
 static void copy_rows(void *context, uint32_t thread, uint32_t n_threads)
@@ -118,6 +159,7 @@ static void moe_combine(float *out, uint32_t out_stride, const float *f, const u
 void KERNEL_PUT(router)(struct ops *out)
 {
     out->router_input = router_input;
+    out->router_top_k = router_top_k;
     out->gather_activations = gather_activations;
     out->moe_combine = moe_combine;
 }

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "base/status.h"
+#include "kernels/router_choice.h"
 #include "kernels/variant.h"
 
 static void router_input(float *out, const float *x, const float *scale_weight, uint32_t n_rows,
@@ -21,43 +22,15 @@ static void router_input(float *out, const float *x, const float *scale_weight, 
     }
 }
 
-// The largest p that is not yet among the chosen; the lowest id of equals.
-static uint32_t next_best(const float *p, uint32_t n_experts, const uint32_t *chosen, uint32_t n)
-{
-    uint32_t best = n_experts;
-    for (uint32_t e = 0; e < n_experts; e++) {
-        bool taken = false;
-        for (uint32_t i = 0; i < n; i++)
-            taken = taken || chosen[i] == e;
-        if (!taken && (best == n_experts || p[e] > p[best]))
-            best = e;
-    }
-    return best;
-}
-
 static void router_top_k(uint32_t *ids, float *weights, const float *scores,
                          const float *per_expert_scale, uint32_t n_rows, uint32_t n_experts,
                          uint32_t top_k, struct device_stream *stream)
 {
     CHECK(top_k <= n_experts);
     float *p = device_stream_scratch(stream, 0, n_experts * sizeof *p);
-    for (size_t r = 0; r < n_rows; r++, scores += n_experts, ids += top_k, weights += top_k) {
-        float max = scores[0];
-        for (uint32_t e = 1; e < n_experts; e++)
-            max = fmaxf(max, scores[e]);
-        float sum = 0;
-        for (uint32_t e = 0; e < n_experts; e++)
-            sum += p[e] = expf(scores[e] - max);
-        for (uint32_t e = 0; e < n_experts; e++)
-            p[e] /= sum;
-        float chosen_sum = 0;
-        for (uint32_t i = 0; i < top_k; i++) {
-            ids[i] = next_best(p, n_experts, ids, i);
-            chosen_sum += p[ids[i]];
-        }
-        for (uint32_t i = 0; i < top_k; i++)
-            weights[i] = p[ids[i]] / chosen_sum * per_expert_scale[ids[i]];
-    }
+    for (size_t r = 0; r < n_rows; r++)
+        choose_experts(ids + r * top_k, weights + r * top_k, scores + r * n_experts,
+                       per_expert_scale, p, n_experts, top_k);
 }
 
 static void gather_activations(float *out, const float *x, uint32_t x_stride, const uint32_t *rows,

@@ -1,7 +1,6 @@
 /* kernels/select.c - the twins first, then the selected variant's ops over them.
  *
- * Each row is one op file as compiled for a variant (kernels/variant.h). What has no vector form
- * stays a twin: choosing experts and taking cosines are a vanishing part of a step. */
+ * Each row is one op file as compiled for a variant (kernels/variant.h). */
 #include "kernels/ops.h"
 
 #if defined(__x86_64__)

@@ -146,6 +146,54 @@ TEST(every_kv_write_matches_its_twin)
         check_rope(c / 2, c % 2 ? COMPUTE_BF16 : COMPUTE_F32, true);
 }
 
+struct angle_inputs {
+    uint32_t half_dim;
+    uint32_t *positions;
+    float *inv_freq;
+};
+
+static void run_angles(const struct row_op *op, const struct ops *ops, struct device_stream *stream,
+                       size_t first, size_t n_rows, float *out)
+{
+    const struct angle_inputs *in = op->inputs;
+    size_t half = in->half_dim;
+    float *c = guarded_new(n_rows * half), *s = guarded_new(n_rows * half);
+    ops->rope_angles(c, s, in->positions + first, in->inv_freq, (uint32_t)n_rows, in->half_dim,
+                     stream);
+    for (size_t r = 0; r < n_rows; r++) {
+        memcpy(out + r * 2 * half, c + r * half, half * sizeof *c);
+        memcpy(out + r * 2 * half + half, s + r * half, half * sizeof *s);
+    }
+    guarded_check_and_free(c, n_rows * half, op->name);
+    guarded_check_and_free(s, n_rows * half, op->name);
+}
+
+TEST(every_rope_angles_matches_its_twin)
+{
+    enum { ROWS = 150, MAX_HALF = 256 };
+    static const uint32_t half_dims[] = {1, 11, 128, MAX_HALF};
+    float inv_freq[MAX_HALF];
+    uint32_t positions[ROWS];
+    for (int r = 0; r < ROWS; r++)
+        positions[r] = r < 100 ? (uint32_t)r : (uint32_t)r * 1747;
+    for (int i = 0; i < 8; i++) {
+        uint32_t half = half_dims[i / 2];
+        for (uint32_t d = 0; d < half; d++) // a quarter is not rotated
+            inv_freq[d] = d < half - half / 4 ? (float)pow(10000, -2.0 * d / MAX_HALF) : 0;
+        row_op_check(&(struct row_op){
+            .name = "rope_angles",
+            .run = run_angles,
+            .inputs = &(struct angle_inputs){half, positions, inv_freq},
+            .n_rows = ROWS,
+            .width = (size_t)2 * half,
+            .compute = i % 2 ? COMPUTE_BF16 : COMPUTE_F32,
+            .relative = 1.2e-7,
+            .absolute = 1e-11,
+            .steps = 1,
+        });
+    }
+}
+
 TEST(angles_are_right_at_far_positions)
 {
     struct device_stream *stream = new_stream(1);

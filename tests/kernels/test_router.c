@@ -25,6 +25,37 @@ TEST(the_most_probable_experts_come_first_and_the_lower_of_equals)
     device_stream_destroy(stream);
 }
 
+TEST(every_choice_of_experts_is_the_twins_whatever_the_threads)
+{
+    enum { ROWS = 70, EXPERTS = 128, TOP = 8 };
+    float *scores = new_values((size_t)ROWS * EXPERTS, 4, 1, COMPUTE_BF16); // with equal ones
+    float *scale = new_values(EXPERTS, 2, 2, COMPUTE_F32);
+    uint32_t want_ids[ROWS * TOP], ids[ROWS * TOP];
+    float want[ROWS * TOP], weights[ROWS * TOP];
+    for (uint32_t n_threads = 1; n_threads <= 3; n_threads++) {
+        struct device_stream *stream = new_stream(n_threads);
+        for (int v = KERNELS_TWIN; v <= (int)kernels_best_variant(); v++) {
+            struct ops ops;
+            kernels_select((enum kernels_variant)v, COMPUTE_F32, &ops);
+            bool first = v == KERNELS_TWIN && n_threads == 1;
+            ops.router_top_k(first ? want_ids : ids, first ? want : weights, scores, scale, ROWS,
+                             EXPERTS, TOP, stream);
+            ASSERT(first || memcmp(ids, want_ids, sizeof ids) == 0);
+            ASSERT(first || memcmp(weights, want, sizeof want) == 0);
+        }
+        device_stream_destroy(stream);
+    }
+    for (int i = 0; i < ROWS * TOP; i++) {
+        const float *row = scores + (ptrdiff_t)(i / TOP * EXPERTS);
+        float score = row[want_ids[i]];
+        if (i % TOP)
+            ASSERT(row[want_ids[i - 1]] > score ||
+                   (row[want_ids[i - 1]] == score && want_ids[i - 1] < want_ids[i]));
+    }
+    free(scores);
+    free(scale);
+}
+
 TEST(gathered_rows_are_copies)
 {
     struct device_stream *stream = new_stream(2);
