@@ -7,7 +7,7 @@
 #include "base/number.h"
 #include "kernels/ops.h"
 
-enum flag_type { FLAG_SWITCH, FLAG_COUNT, FLAG_LIST, FLAG_COMPUTE, FLAG_WEIGHTS };
+enum flag_type { FLAG_SWITCH, FLAG_COUNT, FLAG_LIST, FLAG_PATH, FLAG_COMPUTE, FLAG_WEIGHTS };
 
 struct flag {
     const char *name;
@@ -27,6 +27,8 @@ static const struct flag flags[] = {
      "auto, f32 or bf16: the type of activations (auto)"},
     {"weights", FLAG_WEIGHTS, FIELD(weights), 0, 0, "FORMAT",
      "auto, bf16, int8 or int4: the format of weights (auto)"},
+    {"cache", FLAG_PATH, FIELD(cache), 0, 0, "DIR",
+     "map packed weights from here; the first run packs them and waits until they are saved"},
     {"prompt", FLAG_LIST, FIELD(prompts), 0, 1 << 24, "N,...",
      "prefill one prompt of so many tokens; 0: none (512)"},
     {"batch", FLAG_LIST, FIELD(batches), 0, 4096, "N,...",
@@ -120,6 +122,9 @@ static void set(const struct flag *flag, const char *value, struct forward_optio
         break;
     case FLAG_LIST:
         read_list(flag, value, field);
+        break;
+    case FLAG_PATH:
+        *(const char **)field = value;
         break;
     case FLAG_COMPUTE: {
         int choice = choose(flag, computes, value);

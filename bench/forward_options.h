@@ -17,6 +17,7 @@ struct forward_options {
     enum compute compute;
     enum weights_format weights;
     const char *weights_name;
+    const char *cache;                     /* folder of packed weights; NULL: none */
     struct forward_list prompts;           /* prefill of one sequence of so many tokens */
     struct forward_list batches, contexts; /* decode: each batch behind each context */
     uint32_t n_new;                        /* decode steps of a measurement */

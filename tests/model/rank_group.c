@@ -68,6 +68,7 @@ static enum status load_weights(struct rank *rank)
         .world_size = c->world_size,
         .compute = c->compute,
         .weights = c->weights,
+        .cache_folders = {c->cache_folder},
     };
     return model_weights_load(config, group->checkpoint, &load, rank->stream, &rank->weights, err);
 }

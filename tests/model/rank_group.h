@@ -17,8 +17,9 @@ struct rank_group_config {
     uint32_t world_size;
     enum compute compute;
     enum weights_format weights;
-    uint32_t n_threads; /* of each rank */
-    const int *cpus;    /* [world_size * n_threads] to pin to, by rank; NULL: not pinned */
+    uint32_t n_threads;       /* of each rank */
+    const int *cpus;          /* [world_size * n_threads] to pin to, by rank; NULL: not pinned */
+    const char *cache_folder; /* of packed weights; NULL: none */
     uint32_t max_rows;
     uint32_t max_slots;
     uint32_t max_positions;
