@@ -61,14 +61,13 @@ static void begin_queries(const struct attention_task *task, struct unit *unit,
             size_t head = row * task->n_heads + unit->head + h;
             uint32_t a = unit->n_queries++;
             scratch->queries[a] = (struct query){
-                .q = task->q + head * width,
                 .out = task->out + head * v_dim,
                 .first = attention_first_key(position, task->window),
                 .end = position + 1,
                 .max = -INFINITY,
             };
             memset(scratch->values[a], 0, v_dim * sizeof(float));
-            copy_key_query(task->view, scratch->queries[a].q, &scratch->key_queries[a]);
+            copy_query(task->view, task->q + head * width, &scratch->key_queries[a]);
         }
     }
 }
@@ -263,7 +262,8 @@ static void attention_paged(float *out, const float *q, uint32_t n_heads,
                             const struct kv_view *view, const struct attention_batch *batch,
                             uint32_t window, struct device_stream *stream)
 {
-    CHECK(n_heads % view->n_kv_heads == 0 && view->v_dim <= MAX_HEAD_DIM);
+    CHECK(n_heads % view->n_kv_heads == 0 && query_head_width(view) <= ATTENTION_MAX_WIDTH);
+    CHECK(!view->k_from_v || attention_takes_k_from_v(view->k_dim, view->v_dim));
     CHECK(view->page_tokens % KEY_TILE == 0);
     uint32_t group = n_heads / view->n_kv_heads;
     struct attention_task task = {

@@ -19,7 +19,8 @@ enum {
     BLOCK_TILES = 4, // keys: scored for all queries before the next
     MAX_QUERIES = 32,
     MAX_SLOTS = 64,
-    SLOT_FLOATS = 160 * 1024, // of all slots of a thread
+    SLOT_FLOATS = 160 * 1024,        // of all slots of a thread
+    WOVEN_BYTES = BLOCK_TILES << 15, // of them, with k_from_v: a block of values woven into tiles
 };
 
 // The keys and values of a sequence, of one KV head.
@@ -30,7 +31,6 @@ struct source {
 };
 
 struct query {
-    const float *q;
     float *out;
     uint32_t first, end; // the keys it sees
     uint32_t low, high;  // those of them that are in the split
@@ -42,7 +42,8 @@ struct part {
     float max, sum; // sum 0: the query sees none of the keys
 };
 
-// A query's part that meets keys in tiles.
+// A query next to the unit's others: what meets K, as bf16 for dot products, then from f32[k_dim]
+// on what meets V (view->k_from_v).
 union key_query {
     float f32[HEAD_STRIDE];
     uint16_t bf16[2 * HEAD_STRIDE];
@@ -54,19 +55,22 @@ struct attention_scratch {
     union key_query key_queries[MAX_QUERIES];
     float scores[MAX_QUERIES][SCORES_STRIDE];
     float values[MAX_QUERIES][HEAD_STRIDE];
-    // What splits give, as many slots as there is place: [slot][query][v_dim in whole vectors].
+    // What splits give, as many slots as there is place: [slot][query][v_dim in whole vectors],
+    // behind what is woven.
     struct part parts[MAX_SLOTS][MAX_QUERIES];
     float slots[SLOT_FLOATS];
 };
-_Static_assert(MAX_QUERIES *MAX_HEAD_DIM <= SLOT_FLOATS, "a slot at least");
+_Static_assert(MAX_QUERIES *ATTENTION_MAX_WIDTH + WOVEN_BYTES / 4 <= SLOT_FLOATS,
+               "a slot at least");
 
-// The tiles of a split that some query sees, in the order in which memory is read: keys, values,
-// then the first keys of the split after it.
+// The tiles of a split that some query sees, and behind them those that are read next: after keys
+// values, then the keys of the split after it; with k_from_v the next one's of the same kind.
 struct split {
     uint32_t first; // its first key
     uint32_t tile;  // number of the first tile in the split
     uint32_t n_tiles;
-    const unsigned char *tiles[2 * SPLIT_TILES + AHEAD_TILES];
+    const unsigned char *keys[SPLIT_TILES + AHEAD_TILES];
+    const unsigned char *values[SPLIT_TILES + AHEAD_TILES];
 };
 
 static uint32_t smaller(uint32_t a, uint32_t b)
@@ -93,16 +97,23 @@ static size_t slot_stride(const struct kv_view *view)
     return (view->v_dim + VF_LANES - 1) / VF_LANES * VF_LANES;
 }
 
+static uint32_t first_slot_float(const struct kv_view *view)
+{
+    return view->k_from_v ? WOVEN_BYTES / sizeof(float) : 0;
+}
+
 // As many slots as there is place for, of a unit of so many queries.
 static uint32_t n_slots(const struct kv_view *view, uint32_t n_queries)
 {
-    return smaller(MAX_SLOTS, (uint32_t)(SLOT_FLOATS / (n_queries * slot_stride(view))));
+    size_t floats = SLOT_FLOATS - first_slot_float(view);
+    return smaller(MAX_SLOTS, (uint32_t)(floats / (n_queries * slot_stride(view))));
 }
 
 static float *slot_values(const struct kv_view *view, struct attention_scratch *scratch,
                           uint32_t n_queries, uint32_t slot, uint32_t query)
 {
-    return scratch->slots + ((size_t)slot * n_queries + query) * slot_stride(view);
+    return scratch->slots + first_slot_float(view) +
+           ((size_t)slot * n_queries + query) * slot_stride(view);
 }
 
 static const unsigned char *tile_at(const struct source *source, uint32_t position, size_t offset,
@@ -112,6 +123,16 @@ static const unsigned char *tile_at(const struct source *source, uint32_t positi
     uint32_t page = source->block_table[position / view->page_tokens];
     return kv_view_row(view, page * view->page_tokens + position % view->page_tokens,
                        source->kv_head, offset, dim);
+}
+
+static const unsigned char *key_tile(const struct source *source, uint32_t position)
+{
+    return tile_at(source, position, source->view->k_offset, source->view->k_dim);
+}
+
+static const unsigned char *value_tile(const struct source *source, uint32_t position)
+{
+    return tile_at(source, position, source->view->v_offset, source->view->v_dim);
 }
 
 // Finds keys [begin, end) of the split that begins at `first`; `next` is the first key of the split
@@ -124,100 +145,78 @@ static struct split find_split(const struct source *source, uint32_t first, uint
     begin -= begin % KEY_TILE;
     uint32_t n = split.n_tiles = (end - begin + KEY_TILE - 1) / KEY_TILE;
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t key = begin + i * KEY_TILE;
-        split.tiles[i] = tile_at(source, key, view->k_offset, view->k_dim);
-        split.tiles[n + i] = tile_at(source, key, view->v_offset, view->v_dim);
+        split.keys[i] = key_tile(source, begin + i * KEY_TILE);
+        split.values[i] = value_tile(source, begin + i * KEY_TILE);
     }
     for (uint32_t i = 0; i < AHEAD_TILES; i++) {
-        uint32_t key = next + i * KEY_TILE;
-        split.tiles[2 * n + i] = key < n_keys ? tile_at(source, key, view->k_offset, view->k_dim)
-                                              : split.tiles[2 * n - 1];
+        uint32_t key = next + i * KEY_TILE < n_keys ? next + i * KEY_TILE : begin;
+        const unsigned char *next_keys = key_tile(source, key);
+        split.keys[n + i] = view->k_from_v ? next_keys : split.values[smaller(i, n - 1)];
+        split.values[n + i] = view->k_from_v ? value_tile(source, key) : next_keys;
     }
     return split;
 }
 
-static struct tiles keys_of(const struct kv_view *view, const struct split *split)
-{
-    return (struct tiles){
-        .data = split->tiles,
-        .ahead = split->tiles + AHEAD_TILES,
-        .n = split->n_tiles,
-        .dim = view->k_dim,
-        .dtype = view->dtype,
-    };
-}
-
-static struct tiles values_of(const struct kv_view *view, const struct split *split)
-{
-    return (struct tiles){
-        .data = split->tiles + split->n_tiles,
-        .ahead = split->tiles + split->n_tiles + AHEAD_TILES,
-        .n = split->n_tiles,
-        .dim = view->v_dim,
-        .dtype = view->dtype,
-    };
-}
-
 ALWAYS_INLINE void score_tiles_n(float *scores, const void *q, const struct tiles *keys,
-                                 enum dtype dtype, uint32_t begin, uint32_t end, bool fetches,
-                                 uint32_t n_queries)
+                                 enum dtype dtype, bool dot, bool adds, uint32_t begin,
+                                 uint32_t end, bool fetches, uint32_t n_queries)
 {
     if (n_queries == TILE_QUERIES)
-        score_tiles_of(scores, q, keys, dtype, begin, end, fetches, TILE_QUERIES);
+        score_tiles_of(scores, q, keys, dtype, dot, adds, begin, end, fetches, TILE_QUERIES);
     else if (n_queries == 4)
-        score_tiles_of(scores, q, keys, dtype, begin, end, fetches, 4);
+        score_tiles_of(scores, q, keys, dtype, dot, adds, begin, end, fetches, 4);
     else if (n_queries == 2)
-        score_tiles_of(scores, q, keys, dtype, begin, end, fetches, 2);
+        score_tiles_of(scores, q, keys, dtype, dot, adds, begin, end, fetches, 2);
     else
-        score_tiles_of(scores, q, keys, dtype, begin, end, fetches, 1);
+        score_tiles_of(scores, q, keys, dtype, dot, adds, begin, end, fetches, 1);
 }
 
-static void score_tiles(float *scores, const void *q, const struct tiles *keys, uint32_t begin,
-                        uint32_t end, bool fetches, uint32_t n_queries)
+static void score_tiles(float *scores, const void *q, const struct tiles *keys, bool adds,
+                        uint32_t begin, uint32_t end, bool fetches, uint32_t n_queries)
 {
-    if (keys->dtype == DTYPE_BF16)
-        score_tiles_n(scores, q, keys, DTYPE_BF16, begin, end, fetches, n_queries);
+    if (uses_dot(keys->dtype) && !adds)
+        score_tiles_n(scores, q, keys, DTYPE_BF16, true, adds, begin, end, fetches, n_queries);
+    else if (keys->dtype == DTYPE_BF16)
+        score_tiles_n(scores, q, keys, DTYPE_BF16, false, adds, begin, end, fetches, n_queries);
     else
-        score_tiles_n(scores, q, keys, DTYPE_F32, begin, end, fetches, n_queries);
+        score_tiles_n(scores, q, keys, DTYPE_F32, false, adds, begin, end, fetches, n_queries);
 }
 
-// What the values' rows add to the scores (view->k_from_v).
-static void score_rows(struct attention_scratch *scratch, uint32_t first, uint32_t n_queries,
-                       size_t q_offset, const struct split *split, const struct tiles *rows,
-                       uint32_t begin, uint32_t end)
+// With k_from_v: values [begin, begin + n) of the split as tiles of keys.
+static void weave_block(const struct kv_view *view, float *to, const struct split *split,
+                        uint32_t begin, uint32_t n, const unsigned char **out_tiles)
 {
-    for (uint32_t a = first; a < first + n_queries;) {
-        uint32_t n = n_queries - (a - first) >= ROW_QUERIES ? ROW_QUERIES : 1;
-        const float *q[ROW_QUERIES];
-        float *scores = scratch->scores[a] + (size_t)split->tile * KEY_TILE;
-        for (uint32_t i = 0; i < n; i++)
-            q[i] = scratch->queries[a + i].q + q_offset;
-        if (n == 1 && rows->dtype == DTYPE_BF16)
-            score_rows_of(scores, q, rows, DTYPE_BF16, begin, end, a == 0, 1);
-        else if (n == 1)
-            score_rows_of(scores, q, rows, DTYPE_F32, begin, end, a == 0, 1);
-        else if (rows->dtype == DTYPE_BF16)
-            score_rows_of(scores, q, rows, DTYPE_BF16, begin, end, a == 0, ROW_QUERIES);
-        else
-            score_rows_of(scores, q, rows, DTYPE_F32, begin, end, a == 0, ROW_QUERIES);
-        a += n;
+    size_t row_bytes = view->v_dim * dtype_bytes(view->dtype);
+    for (uint32_t i = 0; i < n; i++, to += KEY_TILE * row_bytes / sizeof *to) {
+        weave(to, split->values[begin + i], row_bytes, split->values[begin + i + AHEAD_TILES]);
+        out_tiles[i] = (const unsigned char *)to;
     }
 }
 
-// Scores of all tiles of the split, block by block.
+// Scores of all tiles of the split, block by block: what K gives, then what V adds.
 static void score_split(const struct kv_view *view, struct attention_scratch *scratch,
                         uint32_t n_queries, const struct split *split)
 {
-    struct tiles keys = keys_of(view, split), values = values_of(view, split);
-    for (uint32_t begin = 0; begin < keys.n; begin += BLOCK_TILES) {
-        uint32_t end = smaller(begin + BLOCK_TILES, keys.n);
+    struct tiles keys = {split->keys, split->keys + AHEAD_TILES, view->k_dim, view->dtype};
+    const unsigned char *woven_tiles[BLOCK_TILES];
+    struct tiles woven = {woven_tiles, NULL, view->v_dim, view->dtype};
+    size_t tile_bytes = KEY_TILE * view->v_dim * dtype_bytes(view->dtype);
+    uint32_t block = BLOCK_TILES;
+    if (view->k_from_v)
+        block = smaller(block, (uint32_t)(WOVEN_BYTES / tile_bytes));
+    for (uint32_t begin = 0; begin < split->n_tiles; begin += block) {
+        uint32_t n_tiles = smaller(block, split->n_tiles - begin);
+        if (view->k_from_v)
+            weave_block(view, scratch->slots, split, begin, n_tiles, woven_tiles);
+        woven.ahead = split->values + begin + AHEAD_TILES;
         for (uint32_t a = 0, n; a < n_queries; a += n) {
             n = tile_queries(n_queries - a);
-            score_tiles(scratch->scores[a] + (size_t)split->tile * KEY_TILE,
-                        &scratch->key_queries[a], &keys, begin, end, a == 0, n);
+            float *scores = scratch->scores[a] + (size_t)split->tile * KEY_TILE;
+            const union key_query *q = &scratch->key_queries[a];
+            score_tiles(scores, q, &keys, false, begin, begin + n_tiles, a == 0, n);
             if (view->k_from_v)
-                score_rows(scratch, a, n, view->k_dim, split, &values, begin * KEY_TILE,
-                           end * KEY_TILE);
+                score_tiles(scores + (size_t)begin * KEY_TILE, q->f32 + view->k_dim, &woven, true,
+                            0, n_tiles, a == 0, n);
         }
     }
 }
@@ -314,8 +313,8 @@ static void add_values(const struct attention_scratch *scratch, const struct sum
                        uint32_t n_queries)
 {
     memset(to->values, 0, n_queries * to->stride * sizeof(float));
-    for (uint32_t begin = 0; begin < to->rows->n; begin += RUN_TILES) {
-        uint32_t end = smaller(begin + RUN_TILES, to->rows->n);
+    for (uint32_t begin = 0; begin < to->split->n_tiles; begin += RUN_TILES) {
+        uint32_t end = smaller(begin + RUN_TILES, to->split->n_tiles);
         for (uint32_t a = 0, n; a < n_queries; a += n) {
             n = tile_queries(n_queries - a);
             add_run(scratch, to, a, n, begin * KEY_TILE, end * KEY_TILE);
@@ -375,7 +374,7 @@ static void run_split(const struct source *source, struct attention_scratch *scr
         bool sees = query->low < query->high;
         scratch->parts[slot][a] = sees ? weigh(query, scratch->scores[a], first) : (struct part){0};
     }
-    struct tiles rows = values_of(view, &split);
+    struct tiles rows = {split.values, split.values + AHEAD_TILES, view->v_dim, view->dtype};
     struct sums to = {
         .values = slot_values(view, scratch, n_queries, slot, 0),
         .stride = slot_stride(view),
@@ -385,15 +384,12 @@ static void run_split(const struct source *source, struct attention_scratch *scr
     add_values(scratch, &to, n_queries);
 }
 
-// The part of q that meets keys in tiles, side by side with the other queries'.
-static void copy_key_query(const struct kv_view *view, const float *q, union key_query *out)
+static void copy_query(const struct kv_view *view, const float *q, union key_query *out)
 {
-    if (!uses_dot(view->dtype)) {
-        memcpy(out->f32, q, view->k_dim * sizeof *q);
-        return;
-    }
-    for (uint32_t i = 0; i < view->k_dim; i += VF_LANES)
-        vf_store_bf16_n(out->bf16 + i, vf_load_n(q + i, view->k_dim - i), VF_LANES);
+    memcpy(out->f32, q, query_head_width(view) * sizeof *q);
+    if (uses_dot(view->dtype))
+        for (uint32_t i = 0; i < view->k_dim; i += VF_LANES)
+            vf_store_bf16_n(out->bf16 + i, vf_load_n(q + i, view->k_dim - i), view->k_dim - i);
 }
 
 #endif

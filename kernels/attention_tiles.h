@@ -18,28 +18,23 @@
 #endif
 
 enum {
-    KEY_TILE = KV_TILE_TOKENS, /* is VF_LANES */
-    MAX_HEAD_DIM = 1024,
-    HEAD_STRIDE = MAX_HEAD_DIM + VF_LANES, /* rows in scratch, on different L1 sets */
+    KEY_TILE = KV_TILE_TOKENS,                    /* is VF_LANES */
+    HEAD_STRIDE = ATTENTION_MAX_WIDTH + VF_LANES, /* rows in scratch, on different L1 sets */
     SCORES_STRIDE = ATTENTION_SPLIT_KEYS + VF_LANES,
     TILE_VECTORS = 4, /* at most */
-    ROW_KEYS = 4,     /* where keys are rows, a tile's: what vf_sum_4 adds at once */
 #ifdef __AVX512F__
     TILE_QUERIES = 8, /* at most */
     TILE_SUMS = 16,   /* queries times vectors */
-    ROW_QUERIES = 4,  /* where keys are rows */
 #else
     TILE_QUERIES = 4,
     TILE_SUMS = 4,
-    ROW_QUERIES = 2,
 #endif
 };
 
 /* Tiles in order of position: [n] addresses, dim dimensions. */
 struct tiles {
     const unsigned char *const *data;
-    const unsigned char *const *ahead; /* [n] what to bring nearer meanwhile, or NULL */
-    uint32_t n;
+    const unsigned char *const *ahead; /* [n] what to bring nearer meanwhile, or NULL: nothing */
     uint32_t dim;
     enum dtype dtype;
 };
@@ -50,6 +45,7 @@ ALWAYS_INLINE int tile_vectors(const int n_queries)
     return TILE_SUMS / n_queries < TILE_VECTORS ? TILE_SUMS / n_queries : TILE_VECTORS;
 }
 
+/* Whether q is bf16 as well, and pairs are multiplied at once. */
 ALWAYS_INLINE bool uses_dot(enum dtype dtype)
 {
     return DOT_BF16 && dtype == DTYPE_BF16;
@@ -63,11 +59,12 @@ ALWAYS_INLINE void fetch(const unsigned char *begin, size_t bytes)
 
 /* Dimensions i and i + 1 of the keys of some tiles, for n_queries rows of q. */
 ALWAYS_INLINE void score_pair(vf *sums, const void *q, const unsigned char *const *keys,
-                              enum dtype dtype, uint32_t i, const int n_queries,
+                              enum dtype dtype, bool dot, uint32_t i, const int n_queries,
                               const int n_vectors)
 {
+    (void)dot;
 #if DOT_BF16
-    if (dtype == DTYPE_BF16) {
+    if (dot) {
         const uint16_t *halves = q;
         __m512i k[TILE_VECTORS];
         UNROLLED for (int v = 0; v < n_vectors; v++) k[v] =
@@ -105,10 +102,10 @@ ALWAYS_INLINE void score_pair(vf *sums, const void *q, const unsigned char *cons
     }
 }
 
-/* scores[a][0..] of tiles [begin, end) for n_queries rows of q. */
+/* scores[a][0..] of tiles [begin, end) for n_queries rows of q, from zero or from what is there. */
 ALWAYS_INLINE void score_tiles_of(float *scores, const void *q, const struct tiles *keys,
-                                  enum dtype dtype, uint32_t begin, uint32_t end, bool fetches,
-                                  const int n_queries)
+                                  enum dtype dtype, bool dot, bool adds, uint32_t begin,
+                                  uint32_t end, bool fetches, const int n_queries)
 {
     const int n_vectors = tile_vectors(n_queries);
     const size_t pair_bytes = 2 * KEY_TILE * dtype_bytes(dtype);
@@ -120,12 +117,21 @@ ALWAYS_INLINE void score_tiles_of(float *scores, const void *q, const struct til
             data[v] = keys->data[tile + v < end ? tile + v : end - 1];
             ahead[v] = fetches ? keys->ahead[tile + v < end ? tile + v : end - 1] : NULL;
         }
-        UNROLLED for (int i = 0; i < n_queries * n_vectors; i++) sums[i] = vf_zero();
+        UNROLLED for (int a = 0; a < n_queries; a++)
+            UNROLLED for (uint32_t v = 0; v < (uint32_t)n_vectors; v++)
+        {
+            size_t at = (size_t)a * SCORES_STRIDE + (size_t)(tile + v) * KEY_TILE;
+            bool goes_on = adds && tile + v < end;
+            sums[a * n_vectors + (int)v] = goes_on ? vf_load(scores + at) : vf_zero();
+        }
         for (uint32_t i = 0; i < keys->dim; i += 2) {
-            if (fetches)
+            size_t pair = i / 2 * pair_bytes;
+            if (fetches && !adds)
+                UNROLLED for (int v = 0; v < n_vectors; v++) fetch(ahead[v] + pair, pair_bytes);
+            else if (fetches && (pair + pair_bytes) % 128 == 0)
                 UNROLLED for (int v = 0; v < n_vectors; v++)
-                    fetch(ahead[v] + i / 2 * pair_bytes, pair_bytes);
-            score_pair(sums, q, data, dtype, i, n_queries, n_vectors);
+                    fetch(ahead[v] + pair + pair_bytes - 64, 64);
+            score_pair(sums, q, data, dtype, dot, i, n_queries, n_vectors);
         }
         UNROLLED for (int a = 0; a < n_queries; a++)
             UNROLLED for (uint32_t v = 0; v < (uint32_t)n_vectors; v++) if (tile + v < end)
@@ -134,43 +140,32 @@ ALWAYS_INLINE void score_tiles_of(float *scores, const void *q, const struct til
     }
 }
 
-/* Adds to the scores of keys [begin, end) what their rows give, 16 chains a score. */
-ALWAYS_INLINE void score_rows_of(float *scores, const float *const *q, const struct tiles *rows,
-                                 enum dtype dtype, uint32_t begin, uint32_t end, bool fetches,
-                                 const int n_queries)
+/* KEY_TILE rows become a tile of keys: dwords, that is dimensions or pairs of them, change places
+ * with rows. row_bytes is a multiple of 16; ahead: what to bring nearer meanwhile. */
+static void weave(float *out, const unsigned char *rows, size_t row_bytes,
+                  const unsigned char *ahead)
 {
-    const size_t row_bytes = rows->dim * dtype_bytes(dtype);
-    for (uint32_t key = begin; key < end; key += ROW_KEYS) {
-        const unsigned char *data[ROW_KEYS];
-        vf sums[ROW_QUERIES * ROW_KEYS];
-        UNROLLED for (uint32_t j = 0; j < ROW_KEYS; j++)
-        { // past the end, the last one again
-            uint32_t number = key + j < end ? key + j : end - 1;
-            data[j] = rows->data[number / KEY_TILE] + number % KEY_TILE * row_bytes;
-        }
-        if (fetches)
-            for (size_t line = 0; line < ROW_KEYS * row_bytes; line += 64)
-                fetch(rows->ahead[key / KEY_TILE] + key % KEY_TILE * row_bytes + line, 64);
-        UNROLLED for (int i = 0; i < n_queries * ROW_KEYS; i++) sums[i] = vf_zero();
-        for (uint32_t i = 0; i < rows->dim; i += VF_LANES) {
-            uint32_t n = rows->dim - i;
-            vf k[ROW_KEYS];
-            UNROLLED for (int j = 0; j < ROW_KEYS; j++)
-                k[j] = vf_load_elements(data[j], dtype, i, n);
-            UNROLLED for (int a = 0; a < n_queries; a++)
-            {
-                vf x = vf_load_n(q[a] + i, n);
-                UNROLLED for (int j = 0; j < ROW_KEYS; j++)
-                    sums[a * ROW_KEYS + j] = vf_fma(x, k[j], sums[a * ROW_KEYS + j]);
+    for (size_t key = 0; key < KEY_TILE; key += 8) {
+        for (size_t i = 0; i < row_bytes; i += 16, ahead += 128) {
+            fetch(ahead, 64); // of 8 rows' 16 bytes; scoring fetches the other half
+            __m256 r[4];      // rows key + j, key + 4 + j
+            for (size_t j = 0; j < 4; j++) {
+                const unsigned char *at = rows + (key + j) * row_bytes + i;
+                __m128 low = _mm_loadu_ps((const float *)(const void *)at);
+                __m128 high = _mm_loadu_ps((const float *)(const void *)(at + 4 * row_bytes));
+                r[j] = _mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1);
             }
-        }
-        UNROLLED for (int a = 0; a < n_queries; a++)
-        {
-            const vf *s = sums + (ptrdiff_t)a * ROW_KEYS;
-            float four[ROW_KEYS];
-            _mm_storeu_ps(four, vf_sum_4(s[0], s[1], s[2], s[3]));
-            for (uint32_t j = 0; j < ROW_KEYS && key + j < end; j++)
-                scores[(size_t)a * SCORES_STRIDE + key + j] += four[j];
+            __m256d low_01 = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1]));
+            __m256d low_23 = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3]));
+            __m256d high_01 = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
+            __m256d high_23 = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
+            float *to = out + i / sizeof(float) * KEY_TILE + key;
+            _mm256_storeu_ps(to, _mm256_castpd_ps(_mm256_unpacklo_pd(low_01, low_23)));
+            _mm256_storeu_ps(to + KEY_TILE, _mm256_castpd_ps(_mm256_unpackhi_pd(low_01, low_23)));
+            _mm256_storeu_ps(to + (size_t)2 * KEY_TILE,
+                             _mm256_castpd_ps(_mm256_unpacklo_pd(high_01, high_23)));
+            _mm256_storeu_ps(to + (size_t)3 * KEY_TILE,
+                             _mm256_castpd_ps(_mm256_unpackhi_pd(high_01, high_23)));
         }
     }
 }

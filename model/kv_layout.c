@@ -2,13 +2,15 @@
  * process derives the same ones from the same config. */
 #include "model/kv_layout.h"
 
+#include "kernels/attention.h"
 #include "tp/shard.h"
 
 static struct kv_group_params group_of(const struct model_config *config,
                                        const struct layer_config *layer)
 {
     uint32_t rotated = model_rotated(config, layer->kind, layer->head_dim);
-    bool k_from_v = layer->k_eq_v && rotated > 0;
+    bool k_from_v = layer->k_eq_v && rotated > 0 &&
+                    attention_takes_k_from_v(2 * rotated, layer->head_dim);
     return (struct kv_group_params){
         .n_kv_heads = layer->num_key_value_heads,
         .head_dim = layer->head_dim,

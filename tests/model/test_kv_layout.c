@@ -41,6 +41,25 @@ TEST(layers_of_a_kind_lie_in_a_group_in_order)
     }
 }
 
+TEST(keys_that_cannot_come_from_values_are_stored_whole)
+{
+    static struct model_config config;
+    struct error err = {0};
+    ASSERT_OK_ERR(
+        model_config_load(test_path("data/goldens/dense/checkpoint/config.json"), &config, &err),
+        err);
+    static const uint32_t head_dims[] = {32, 36, 1024};
+    for (int i = 0; i < 3; i++) {
+        for (uint32_t l = 0; l < config.num_hidden_layers; l++)
+            if (config.layers[l].k_eq_v)
+                config.layers[l].head_dim = head_dims[i];
+        struct kv_layout layout;
+        ASSERT_OK_ERR(kv_layout_init(&config, 16, COMPUTE_F32, &layout, &err), err);
+        ASSERT_EQ(layout.params.groups[1].k_from_v, i == 0);
+        ASSERT_EQ(layout.params.groups[1].k_dim, i == 0 ? 8 : head_dims[i]);
+    }
+}
+
 TEST(shared_layers_own_nothing_and_point_to_their_source)
 {
     struct kv_layout layout = layout_of("ple", COMPUTE_F32);
