@@ -200,72 +200,111 @@ static void bench_pack(const struct bench *bench, enum dtype from, enum dtype to
     free_buffer(source, bytes);
 }
 
-// A step's attention: n_seqs sequences of n_rows rows behind `context` keys each, bf16 pages.
-static void bench_attention(const struct bench *bench, enum kernels_variant variant,
-                            uint32_t n_heads, uint32_t n_kv_heads, uint32_t dim, uint32_t n_seqs,
-                            uint32_t n_rows, uint32_t context)
+enum { PAGE_TOKENS = 32, MAX_SEQS = 16, MAX_PAGES = 2048 };
+
+// A step's attention: sequences of n_rows rows that are the last of `context` tokens, bf16 pages.
+struct attention_shape {
+    uint32_t n_heads, n_kv_heads, k_dim, v_dim; // k_dim < v_dim: K from V
+    uint32_t window;
+    uint32_t n_seqs, n_rows, context;
+};
+
+static struct kv_view new_view(const struct attention_shape *shape, size_t *out_bytes)
 {
-    enum { PAGE_TOKENS = 32, MAX_SEQS = 16 };
-    char name[96];
-    snprintf(name, sizeof name, "attention %s %u/%u heads of %u, %u x %u rows, %u keys",
-             kernels_variant_name(variant), n_heads, n_kv_heads, dim, n_seqs, n_rows, context);
-    if (bench->wanted && !strstr(name, bench->wanted))
-        return;
-    uint32_t pages = context / PAGE_TOKENS + 1, tables[MAX_SEQS][4096], offsets[MAX_SEQS + 1];
-    uint32_t first[MAX_SEQS];
-    const uint32_t *block_tables[MAX_SEQS];
-    CHECK(n_seqs <= MAX_SEQS && pages < 4096);
-    for (uint32_t s = 0; s < n_seqs; s++) {
-        for (uint32_t i = 0; i < pages; i++)
-            tables[s][i] = s * pages + i;
-        block_tables[s] = tables[s];
-        offsets[s] = s * n_rows;
-        first[s] = context - n_rows;
-    }
-    offsets[n_seqs] = n_seqs * n_rows;
-    size_t half = (size_t)PAGE_TOKENS * n_kv_heads * dim * 2;
+    size_t tokens = (size_t)PAGE_TOKENS * shape->n_kv_heads;
     struct kv_view view = {
-        .page_bytes = 2 * half,
-        .v_offset = half,
+        .page_bytes = tokens * (shape->k_dim + shape->v_dim) * 2,
+        .v_offset = tokens * shape->k_dim * 2,
         .dtype = DTYPE_BF16,
         .page_tokens = PAGE_TOKENS,
-        .n_kv_heads = n_kv_heads,
-        .k_dim = dim,
-        .v_dim = dim,
+        .n_kv_heads = shape->n_kv_heads,
+        .k_dim = shape->k_dim,
+        .v_dim = shape->v_dim,
+        .k_from_v = shape->k_dim < shape->v_dim,
     };
-    size_t bytes = view.page_bytes * pages * n_seqs;
-    view.pages = new_buffer(bytes);
-    for (size_t i = 0; i < bytes / 2; i++)
+    *out_bytes = view.page_bytes * (shape->context / PAGE_TOKENS + 1) * shape->n_seqs;
+    view.pages = new_buffer(*out_bytes);
+    for (size_t i = 0; i < *out_bytes / 2; i++)
         ((uint16_t *)(void *)view.pages)[i] = (uint16_t)(0x3D00 + i % 251);
-    size_t width = (size_t)n_seqs * n_rows * n_heads * dim;
-    float *q = new_values(width, 0.1F), *out = new_values(width, 1);
-    struct attention_batch batch = {n_seqs, n_seqs * n_rows, offsets, first, block_tables};
+    return view;
+}
+
+static uint64_t time_attention(const struct bench *bench, enum kernels_variant variant,
+                               const struct attention_shape *shape, const struct kv_view *view)
+{
+    static uint32_t tables[MAX_SEQS][MAX_PAGES];
+    uint32_t n_pages = shape->context / PAGE_TOKENS + 1, offsets[MAX_SEQS + 1], first[MAX_SEQS];
+    const uint32_t *block_tables[MAX_SEQS];
+    CHECK(shape->n_seqs <= MAX_SEQS && n_pages <= MAX_PAGES);
+    for (uint32_t s = 0; s <= shape->n_seqs; s++)
+        offsets[s] = s * shape->n_rows;
+    for (uint32_t s = 0; s < shape->n_seqs; s++) {
+        for (uint32_t i = 0; i < n_pages; i++)
+            tables[s][i] = s * n_pages + i;
+        block_tables[s] = tables[s];
+        first[s] = shape->context - shape->n_rows;
+    }
+    uint32_t n_rows = shape->n_seqs * shape->n_rows;
+    size_t heads = (size_t)n_rows * shape->n_heads;
+    size_t q_width = heads * query_head_width(view), out_width = heads * shape->v_dim;
+    float *q = new_values(q_width, 0.1F), *out = new_values(out_width, 1);
+    struct attention_batch batch = {shape->n_seqs, n_rows, offsets, first, block_tables};
     struct ops ops;
     kernels_select(variant, COMPUTE_BF16, &ops);
     uint64_t best = UINT64_MAX;
     for (int call = 0; call < N_CALLS; call++) {
         uint64_t begin = clock_now_ns();
-        ops.attention_paged(out, q, n_heads, &view, &batch, 0, bench->stream);
+        ops.attention_paged(out, q, shape->n_heads, view, &batch, shape->window, bench->stream);
         best = smaller(best, clock_now_ns() - begin);
     }
-    print_row(name, best, (double)bytes, 4.0 * (double)width * (context - n_rows / 2.0));
-    free_buffer(view.pages, bytes);
-    free_buffer(q, width * sizeof *q);
-    free_buffer(out, width * sizeof *out);
+    free_buffer(q, q_width * sizeof *q);
+    free_buffer(out, out_width * sizeof *out);
+    return best;
 }
+
+static void bench_attention(const struct bench *bench, enum kernels_variant variant,
+                            const struct attention_shape *shape)
+{
+    char name[96];
+    snprintf(name, sizeof name, "attention %s %u/%u x %u+%u, window %u, %u x %u of %u",
+             kernels_variant_name(variant), shape->n_heads, shape->n_kv_heads, shape->k_dim,
+             shape->v_dim, shape->window, shape->n_seqs, shape->n_rows, shape->context);
+    if (bench->wanted && !strstr(name, bench->wanted))
+        return;
+    size_t bytes;
+    struct kv_view view = new_view(shape, &bytes);
+    uint64_t best = time_attention(bench, variant, shape, &view);
+    double keys = 0; // that rows see
+    uint32_t most = shape->window > 0 ? shape->window : shape->context;
+    for (uint32_t end = shape->context - shape->n_rows + 1; end <= shape->context; end++)
+        keys += end < most ? end : most;
+    uint32_t read = most + shape->n_rows - 1 < shape->context ? most + shape->n_rows - 1
+                                                              : shape->context;
+    double token_bytes = 2.0 * shape->n_kv_heads * (shape->k_dim + shape->v_dim);
+    print_row(name, best, token_bytes * read * shape->n_seqs,
+              2.0 * shape->n_seqs * keys * shape->n_heads *
+                  (query_head_width(&view) + shape->v_dim));
+    free_buffer(view.pages, bytes);
+}
+
+// E2B's layers (8/1 heads), then those of the larger models.
+static const struct attention_shape attention_shapes[] = {
+    {8, 1, 256, 256, 512, 1, 1, 4096},      {8, 1, 256, 256, 512, 16, 1, 4096},
+    {8, 1, 512, 512, 0, 1, 1, 1024},        {8, 1, 512, 512, 0, 1, 1, 32768},
+    {8, 1, 512, 512, 0, 16, 1, 4096},       {8, 1, 256, 256, 512, 1, 512, 512},
+    {8, 1, 256, 256, 512, 1, 128, 4096},    {8, 1, 512, 512, 0, 1, 512, 512},
+    {8, 1, 512, 512, 0, 1, 128, 4096},      {32, 16, 256, 256, 1024, 4, 1, 4096},
+    {32, 16, 256, 256, 1024, 1, 128, 1024}, {32, 4, 128, 512, 0, 1, 1, 16384},
+    {16, 8, 128, 512, 0, 1, 1, 16384},      {32, 4, 128, 512, 0, 1, 128, 2048},
+};
 
 static void bench_attentions(const struct bench *bench)
 {
     for (int v = KERNELS_AVX2; v <= (int)kernels_best_variant(); v++) {
-        enum kernels_variant variant = (enum kernels_variant)v;
-        if (variant == KERNELS_AVX512_VNNI)
+        if (v == KERNELS_AVX512_VNNI)
             continue; // attention is that of avx512
-        bench_attention(bench, variant, 8, 1, 256, 1, 1, 4096);
-        bench_attention(bench, variant, 8, 1, 256, 16, 1, 4096);
-        bench_attention(bench, variant, 32, 16, 256, 4, 1, 4096);
-        bench_attention(bench, variant, 8, 1, 512, 1, 1, 32768);
-        bench_attention(bench, variant, 8, 1, 256, 1, 128, 1024);
-        bench_attention(bench, variant, 32, 16, 256, 1, 128, 1024);
+        for (size_t i = 0; i < sizeof attention_shapes / sizeof attention_shapes[0]; i++)
+            bench_attention(bench, (enum kernels_variant)v, &attention_shapes[i]);
     }
 }
 
