@@ -153,11 +153,12 @@ static uint64_t read_number(const char *path, const char *key, uint64_t fallback
     return number;
 }
 
-// What one cgroup folder still allows. Its file cache can be dropped, so it does not count as used.
+// What one cgroup folder still allows. Its file cache can be dropped, so it does not count as used:
+// packed weights of the start before may be most of it.
 static uint64_t cgroup_room(const char *folder, const char *limit_name, const char *usage_name,
-                            const char *cache_key)
+                            const char *prefix)
 {
-    char path[PATH_MAX + 64];
+    char path[PATH_MAX + 64], key[32];
     snprintf(path, sizeof path, "%s/%s", folder, limit_name);
     uint64_t limit = read_number(path, "", UINT64_MAX);
     if (limit == UINT64_MAX)
@@ -165,15 +166,19 @@ static uint64_t cgroup_room(const char *folder, const char *limit_name, const ch
     snprintf(path, sizeof path, "%s/%s", folder, usage_name);
     uint64_t used = read_number(path, "", 0);
     snprintf(path, sizeof path, "%s/memory.stat", folder);
-    uint64_t cache = read_number(path, cache_key, 0);
-    used -= cache < used ? cache : used;
+    static const char *const lists[] = {"inactive_file ", "active_file "};
+    for (int i = 0; i < 2; i++) {
+        snprintf(key, sizeof key, "%s%s", prefix, lists[i]);
+        uint64_t cache = read_number(path, key, 0);
+        used -= cache < used ? cache : used;
+    }
     return limit > used ? limit - used : 0;
 }
 
 // The least that this process's group and the groups around it allow. Inside a container the path
 // may not exist below the mount: then only the mount itself, which is the container's own group.
 static uint64_t hierarchy_room(const char *mount, const char *group, const char *limit_name,
-                               const char *usage_name, const char *cache_key)
+                               const char *usage_name, const char *prefix)
 {
     char folder[PATH_MAX];
     int n = snprintf(folder, sizeof folder, "%s%s", mount, group);
@@ -182,7 +187,7 @@ static uint64_t hierarchy_room(const char *mount, const char *group, const char 
     uint64_t room = UINT64_MAX;
     size_t mount_length = strlen(mount);
     for (;;) {
-        uint64_t here = cgroup_room(folder, limit_name, usage_name, cache_key);
+        uint64_t here = cgroup_room(folder, limit_name, usage_name, prefix);
         room = here < room ? here : room;
         char *slash = strrchr(folder, '/');
         if (!slash || (size_t)(slash - folder) < mount_length)
@@ -209,11 +214,10 @@ static uint64_t cgroups_room(void)
         controllers++;
         uint64_t here = UINT64_MAX;
         if (*controllers == '\0')
-            here = hierarchy_room("/sys/fs/cgroup", group, "memory.max", "memory.current",
-                                  "inactive_file ");
+            here = hierarchy_room("/sys/fs/cgroup", group, "memory.max", "memory.current", "");
         else if (strcmp(controllers, "memory") == 0)
             here = hierarchy_room("/sys/fs/cgroup/memory", group, "memory.limit_in_bytes",
-                                  "memory.usage_in_bytes", "total_inactive_file ");
+                                  "memory.usage_in_bytes", "total_");
         room = here < room ? here : room;
     }
     fclose(file);

@@ -99,6 +99,31 @@ TEST(relative_paths_start_from_the_folder_of_the_file)
     daemon_config_finish(&config);
 }
 
+static const char *cache_of(struct daemon_config *config, const char *text)
+{
+    struct error err = {0};
+    ASSERT_OK_ERR(daemon_config_read_yaml(config, text, strlen(text), "/etc/g.yaml", &err), err);
+    return config->weights_cache;
+}
+
+TEST(a_cache_of_weights_is_a_folder_or_one_of_two_words)
+{
+    struct daemon_config config;
+    daemon_config_init(&config);
+    ASSERT_STR_EQ(config.weights_cache, "auto");
+    ASSERT_EQ(config.weights, CONFIG_WEIGHTS_AUTO);
+    ASSERT_STR_EQ(cache_of(&config, "weights_cache: off\n"), "off");
+    ASSERT_STR_EQ(cache_of(&config, "weights_cache: auto\n"), "auto");
+    ASSERT_STR_EQ(cache_of(&config, "weights_cache: packed\n"), "/etc/packed");
+    ASSERT_STR_EQ(cache_of(&config, "weights_cache: ./off\n"), "/etc/./off");
+    ASSERT_STR_EQ(cache_of(&config, "weights: int4\nweights_cache: /var/c\n"), "/var/c");
+    ASSERT_EQ(config.weights, CONFIG_WEIGHTS_INT4);
+    daemon_config_finish(&config);
+    ASSERT_STR_EQ(yaml_error("weights: bf61\n"),
+                  "gemmad.yaml:1:10: weights: \"bf61\": expected auto or bf16 or int8 or int4; "
+                  "did you mean \"bf16\"?");
+}
+
 TEST(an_error_in_a_file_says_line_column_and_what_was_meant)
 {
     ASSERT_STR_EQ(yaml_error("tp: 2\nmax_seq: 3\n"),

@@ -18,6 +18,9 @@ static struct worker_message full_load(void)
         .rank = 3,
         .world_size = 8,
         .compute = COMPUTE_BF16,
+        .weights = WEIGHTS_INT4,
+        .n_cache_folders = 2,
+        .cache_folders = {"/srv/models/gemma/.gemmad", "/var/cache/gemmad/gemma-0123"},
         .n_threads = WORKER_MAX_THREADS,
         .pinned = true,
         .limits = {.max_slots = 64,
@@ -54,6 +57,10 @@ TEST(a_load_comes_back_as_it_was_sent)
     ASSERT_STR_EQ(got.load.model_dir, sent.load.model_dir);
     ASSERT_EQ(got.load.rank, 3);
     ASSERT_EQ(got.load.compute, COMPUTE_BF16);
+    ASSERT_EQ(got.load.weights, WEIGHTS_INT4);
+    ASSERT_EQ(got.load.n_cache_folders, 2);
+    ASSERT_STR_EQ(got.load.cache_folders[0], "/srv/models/gemma/.gemmad");
+    ASSERT_STR_EQ(got.load.cache_folders[1], "/var/cache/gemmad/gemma-0123");
     ASSERT(memcmp(got.load.cpus, sent.load.cpus, sizeof sent.load.cpus) == 0);
     ASSERT(memcmp(&got.load.limits, &sent.load.limits, sizeof sent.load.limits) == 0);
     ASSERT_EQ(got.load.kv.groups[1].k_dim, 128);
@@ -103,6 +110,8 @@ SPOIL(no_pages, load->groups[1]->n_pages = 1)
 SPOIL(k_wider_than_head, load->groups[1]->k_dim = 513)
 SPOIL(endless_wait, load->collective_timeout_ns = UINT64_MAX)
 SPOIL(unknown_compute, load->compute = 2)
+SPOIL(unknown_weights, load->weights = 4)
+SPOIL(no_cache_folder, load->cache_folders[1][0] = '\0')
 SPOIL(empty_folder, load->model_dir[0] = '\0')
 SPOIL(folder_no_text, load->model_dir[1] = '\xff')
 
@@ -121,6 +130,8 @@ TEST(a_load_with_a_field_out_of_range_is_refused_by_name)
     refuse(k_wider_than_head, "group.k_dim=513");
     refuse(endless_wait, "collective_timeout_ns=");
     refuse(unknown_compute, "compute=2");
+    refuse(unknown_weights, "weights=4");
+    refuse(no_cache_folder, "cache_folders");
     refuse(empty_folder, "model_dir");
     refuse(folder_no_text, "model_dir");
 }

@@ -36,7 +36,8 @@ static void load(struct loaded *l, const char *path, const char *cache_folder,
     struct error err = {0};
     *l = (struct loaded){0};
     struct model_load_options options = *format;
-    options.cache_folders[0] = cache_folder;
+    if (cache_folder)
+        options.cache_folders[0] = cache_folder;
     options.cache_note = take_note;
     options.cache_context = l;
     ASSERT_OK_ERR(checkpoint_open(path, &l->checkpoint, &err), err);
@@ -216,6 +217,93 @@ TEST(a_folder_that_others_may_write_to_is_not_used)
     ASSERT(l.trouble);
     expect_note(&l, "state=not_saved");
     unload(&l);
+    remove_cache_folder(folder);
+}
+
+TEST(a_file_or_folder_of_somebody_else_is_not_used)
+{
+    if (geteuid() != 0)
+        return; // only root can give files away
+    char *folder = new_cache_folder(), file[256];
+    struct model_load_options format = {.world_size = 1};
+    struct loaded l;
+    load_and_save(&l, golden_path("dense"), folder, &format);
+    cache_file(file, sizeof file, folder, &l);
+    unload(&l);
+    ASSERT_EQ(chown(file, 12345, 12345), 0);
+    load_and_save(&l, golden_path("dense"), folder, &format);
+    expect_note(&l, "it belongs to, or can be written by, somebody else");
+    expect_note(&l, "state=saved");
+    unload(&l);
+    ASSERT_EQ(chown(folder, 12345, 12345), 0);
+    load_and_save(&l, golden_path("dense"), folder, &format);
+    expect_note(&l, "its folder belongs to, or can be written by, somebody else");
+    expect_note(&l, "state=not_saved");
+    unload(&l);
+    remove_cache_folder(folder);
+}
+
+TEST(links_are_not_followed)
+{
+    char *folder = new_cache_folder(), file[256], link_to[300];
+    struct model_load_options format = {.world_size = 1};
+    struct loaded l;
+    load_and_save(&l, golden_path("dense"), folder, &format);
+    cache_file(file, sizeof file, folder, &l);
+    unload(&l);
+    snprintf(link_to, sizeof link_to, "%s.moved", file);
+    ASSERT_EQ(rename(file, link_to), 0);
+    ASSERT_EQ(symlink(link_to, file), 0);
+    load_and_save(&l, golden_path("dense"), folder, &format);
+    expect_note(&l, "cannot be opened");
+    expect_note(&l, "state=saved");
+    unload(&l);
+    remove_cache_folder(folder);
+}
+
+TEST(where_the_first_folder_cannot_be_used_the_second_is)
+{
+    char *folder = new_cache_folder(), below[200];
+    snprintf(below, sizeof below, "%s/new/and/deep", folder);
+    struct model_load_options format = {.world_size = 1,
+                                        .cache_folders = {"/proc/read-only", below}};
+    struct loaded l;
+    load_and_save(&l, golden_path("ple"), NULL, &format);
+    expect_note(&l, "state=saved");
+    expect_note(&l, below);
+    ASSERT(!l.trouble);
+    unload(&l);
+    load(&l, golden_path("ple"), NULL, &format);
+    expect_note(&l, "state=mapped");
+    unload(&l);
+    remove_cache_folder(folder);
+}
+
+TEST(what_a_killed_process_left_is_written_over)
+{
+    char *folder = new_cache_folder(), file[256], left[300], junk[100000];
+    struct model_load_options format = {.world_size = 1};
+    struct loaded packed, l;
+    load(&packed, golden_path("dense"), NULL, &format);
+    load_and_save(&l, golden_path("dense"), folder, &format);
+    cache_file(file, sizeof file, folder, &l);
+    unload(&l);
+    snprintf(left, sizeof left, "%s.new", file);
+    ASSERT_EQ(rename(file, left), 0);
+    memset(junk, 0xEE, sizeof junk);
+    int fd = open(left, O_WRONLY | O_APPEND);
+    ASSERT(fd >= 0 && write(fd, junk, sizeof junk) == sizeof junk);
+    close(fd);
+    load_and_save(&l, golden_path("dense"), folder, &format);
+    expect_note(&l, "state=saved");
+    expect_same_bytes(&packed, &l);
+    unload(&l);
+    ASSERT(access(left, F_OK) != 0);
+    load(&l, golden_path("dense"), folder, &format);
+    expect_note(&l, "state=mapped");
+    expect_same_bytes(&packed, &l);
+    unload(&l);
+    unload(&packed);
     remove_cache_folder(folder);
 }
 
