@@ -32,10 +32,8 @@ NODISCARD enum status device_buffer_exchange(const struct device_buffer *buffer,
                                              size_t bytes, int fd, size_t offset,
                                              struct error *err);
 
-/* Reads a part of a mapped file in and makes it reachable without further faults; *_ahead only asks
- * for it. Hints: they cannot fail. */
+/* Reads a part of a mapped file in and makes it reachable without further faults. */
 void device_pages_read(const void *data, size_t bytes);
-void device_pages_ahead(const void *data, size_t bytes);
 
 #define DEVICE_HUGE_PAGE_BYTES ((size_t)2 << 20)
 

@@ -191,15 +191,18 @@ static enum status embed(struct text_model *model, struct error *err)
     const struct ops *ops = model->c.ops;
     struct text_buffers *b = &model->buffers;
     uint32_t n = model->batch.n_rows;
+    uint32_t p = config->hidden_size_per_layer_input;
+    if (p > 0)
+        model_weights_rows_ahead(w, b->embed_ids, n);
     ops->embed_rows(b->hidden, &w->embed_tokens, b->embed_ids, n, w->vocab_begin,
                     model->embed_scale, model->c.stream);
     enum status st = tp_all_reduce(model->c.comm, b->hidden, (size_t)n * config->hidden_size, err);
-    uint32_t p = config->hidden_size_per_layer_input;
     if (st != STATUS_OK || p == 0)
         return st;
     uint32_t width = config->num_hidden_layers * p;
     ops->gather_rows(b->per_layer, &w->embed_tokens_per_layer, b->embed_ids, n,
                      model->per_layer_scale, model->c.stream);
+    model_weights_rows_done(w);
     ops->matmul(b->context, width, b->hidden, config->hidden_size, n,
                 &w->per_layer_model_projection, model->c.stream);
     ops->per_layer_inputs(b->per_layer, b->context, b->per_layer, w->per_layer_projection_norm, n,

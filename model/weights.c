@@ -11,19 +11,23 @@
 
 #define READ_BYTES ((size_t)16 << 20) /* of a packed file at a time */
 
+static size_t table_row_bytes(const struct raw_matrix *table)
+{
+    return table->row_length * dtype_bytes(table->dtype);
+}
+
 // Tokens' rows are read from all over the table: read-ahead would only push other pages out.
 static enum status prepare_mapped(const struct model_weights *weights, struct error *err)
 {
     const struct raw_matrix *table = &weights->embed_tokens_per_layer;
     if (!table->data)
         return STATUS_OK;
-    size_t element = dtype_bytes(table->dtype);
-    if ((uintptr_t)table->data % element != 0)
+    if ((uintptr_t)table->data % dtype_bytes(table->dtype) != 0)
         return error_set(
             err, STATUS_INVALID_ARGUMENT,
             "embed_tokens_per_layer.weight is not aligned to its elements in the file, "
             "which is used in place");
-    weights_advise(table->data, (size_t)table->n_rows * table->row_length * element, MADV_RANDOM);
+    weights_advise(table->data, table->n_rows * table_row_bytes(table), MADV_RANDOM);
     return STATUS_OK;
 }
 
@@ -33,22 +37,19 @@ struct reading {
     atomic_size_t next, done;
 };
 
-// Cold, this is bound by the disk: the kernel is asked for what the threads come to next.
+// Cold, this is bound by the disk.
 static void read_pages(void *context, uint32_t thread, uint32_t n_threads)
 {
     struct reading *reading = context;
     const struct device_buffer *memory = reading->memory;
     const struct model_load_options *options = reading->options;
+    (void)n_threads;
     for (;;) {
         size_t begin = atomic_fetch_add_explicit(&reading->next, READ_BYTES, memory_order_relaxed);
         if (begin >= memory->bytes)
             return;
         size_t rest = memory->bytes - begin, n = rest < READ_BYTES ? rest : READ_BYTES;
         const unsigned char *data = (const unsigned char *)memory->data + begin;
-        size_t ahead = begin + n_threads * READ_BYTES < memory->bytes ? n_threads * READ_BYTES : 0;
-        device_pages_ahead(data + ahead, memory->bytes - begin - ahead < READ_BYTES
-                                             ? memory->bytes - begin - ahead
-                                             : READ_BYTES);
         device_pages_read(data, n);
         size_t done = atomic_fetch_add_explicit(&reading->done, n, memory_order_relaxed) + n;
         if (thread == 0 && options->progress)
@@ -108,6 +109,21 @@ enum status model_weights_load(const struct model_config *config,
     }
     weights_plan_destroy(plan);
     return st;
+}
+
+void model_weights_rows_ahead(const struct model_weights *weights, const uint32_t *ids, uint32_t n)
+{
+    const struct raw_matrix *table = &weights->embed_tokens_per_layer;
+    size_t row_bytes = table_row_bytes(table);
+    for (uint32_t i = 0; i < n; i++)
+        weights_advise((const unsigned char *)table->data + ids[i] * row_bytes, row_bytes,
+                       MADV_WILLNEED);
+}
+
+void model_weights_rows_done(const struct model_weights *weights)
+{
+    const struct raw_matrix *table = &weights->embed_tokens_per_layer;
+    weights_advise(table->data, table->n_rows * table_row_bytes(table), MADV_DONTNEED);
 }
 
 void model_weights_destroy(struct model_weights *weights)

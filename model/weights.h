@@ -90,6 +90,11 @@ NODISCARD enum status model_weights_load(const struct model_config *config,
                                          const struct model_load_options *options,
                                          struct device_stream *stream, struct model_weights **out,
                                          struct error *err);
+/* Asks the disk for rows of the mapped table, all at once, before they are gathered; and, when they
+ * were, takes the table's pages out of this process. They stay in the page cache: what every token
+ * ever seen has touched must not count as this process's memory. */
+void model_weights_rows_ahead(const struct model_weights *weights, const uint32_t *ids, uint32_t n);
+void model_weights_rows_done(const struct model_weights *weights);
 void model_weights_destroy(struct model_weights *weights);
 
 #endif

@@ -77,7 +77,6 @@ TEST(a_mapped_buffer_is_the_files_bytes)
         ASSERT_OK_ERR(
             device_buffer_map(fd, DEVICE_HUGE_PAGE_BYTES, sizes[i], "test", &buffer, &err), err);
         close(fd);
-        device_pages_ahead(buffer.data, buffer.bytes);
         device_pages_read((unsigned char *)buffer.data + buffer.bytes / 2, buffer.bytes / 2);
         ASSERT_EQ(buffer.bytes, sizes[i]);
         ASSERT_EQ((uintptr_t)buffer.data % DEVICE_HUGE_PAGE_BYTES, 0);
