@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
 import sys
@@ -250,7 +251,7 @@ def parse():
                         help="a release build of gemmad (build)")
     parser.add_argument("--install", action="store_true", help="measure nothing")
     parser.add_argument("--quick", action="store_true",
-                        help="--peers llama --context 32 --new 16 --rounds 3")
+                        help="--peers llama --context 16 --new 16 --rounds 3")
     parser.add_argument("--peers", default="llama,vllm", help="llama, vllm or both (both)")
     parser.add_argument("--formats", default=",".join(FORMATS), help="of weights (bf16,int8,int4)")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each (3)")
@@ -268,7 +269,7 @@ def parse():
                         help="avx2: gemmad and llama.cpp without AVX-512 (native)")
     options = parser.parse_args()
     if options.quick:
-        options.peers, options.context, options.new, options.rounds = "llama", 32, 16, 3
+        options.peers, options.context, options.new, options.rounds = "llama", 16, 16, 3
     if options.isa == "avx2" and "vllm" in options.peers:
         say("vLLM is left out: it takes what the CPU has")
         options.peers = options.peers.replace("vllm", "")
@@ -307,6 +308,7 @@ def main():
     if options.install:
         return
     results, loads = {name: {} for name in programs}, []
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as if by Ctrl-C
     try:
         measure_all(options, programs, results, loads)
     except KeyboardInterrupt:
