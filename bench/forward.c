@@ -4,7 +4,6 @@
  * As gemmad: its chunks, pages and logits rows, a thread to a core. Unlike gemmad: one step in
  * flight, and the ranks wait for each step at a barrier. A decode measurement starts again behind
  * the same context each time. bench/peers.py runs this next to other programs. */
-#include <stdarg.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -28,18 +27,6 @@ struct bench {
     double compute_rate; /* of the matmuls' instruction, per second */
     bool listed;         /* JSON: there is an entry before the next one */
 };
-
-// Ranks report trouble as a failing test would; here it ends the benchmark.
-_Noreturn void test_fail(const char *file, int line, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fprintf(stderr, "%s:%d: ", file, line);
-    vfprintf(stderr, format, args);
-    fprintf(stderr, "\n");
-    va_end(args);
-    exit(1);
-}
 
 static double seconds_since(uint64_t start_ns)
 {

@@ -6,7 +6,6 @@
  * Kullback-Leibler divergence of the distributions in nats (mean, worst), and how often the
  * likeliest token is the same. */
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,18 +15,6 @@
 #include "tests/test.h"
 
 enum { PROMPT_TOKENS = 24, DEFAULT_PROMPTS = 32, MAX_PROMPTS = 1024 };
-
-// Ranks report trouble as a failing test would; here it ends the benchmark.
-_Noreturn void test_fail(const char *file, int line, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fprintf(stderr, "%s:%d: ", file, line);
-    vfprintf(stderr, format, args);
-    fprintf(stderr, "\n");
-    va_end(args);
-    exit(1);
-}
 
 static struct rank_group *open_group(const char *folder, enum compute compute,
                                      enum weights_format weights)
