@@ -4,8 +4,8 @@
  * with bf16 weights: over pairs of k, a leaf's odd last one alone); leaves are summed in the tree
  * of kernels/types.h. The chain never depends on n_rows, on n or on threads, and AVX2 and AVX-512
  * give the same bits. Moves packed_matrix_bytes() per call as long as the rows fit the register
- * tile, which is the figure to beat at decode. k is at most MATMUL_MAX_K (the AVX512-BF16 form
- * keeps a tile of rows in the stream's scratch).
+ * tile, which is the figure to beat at decode. k is at most MATMUL_MAX_K (a row at
+ * least has to fit the stream's scratch as the products want it).
  *
  * The layout: panels of PACK_ROWS outputs, so that one vector holds the same k of neighbouring
  * outputs and no sum ever crosses lanes. f16, f32: [n / 64][k][64]. bf16: pairs of k interleaved,
@@ -21,7 +21,8 @@
  * scale of x, sum) ascending, in every form: AVX2, AVX-512 and VNNI give the same bits.
  *
  * Against the twin (f64 chains): |error| <= MATMUL_TOLERANCE * sum over k of |x w|, before R (of
- * the quantized x and w, which the twin has alike). */
+ * the quantized x and w, which the twin has alike). Logits: that, and a factor of
+ * 1 +- SOFTCAP_TOLERANCE, as the cap's slope is at most 1. */
 #ifndef GEMMAD_KERNELS_MATMUL_H
 #define GEMMAD_KERNELS_MATMUL_H
 

@@ -200,31 +200,34 @@ static void multiply_rows(struct matmul_task *task)
         run_matmul(task, &form);
 }
 
+static struct matmul_task task_of(float *out, size_t out_stride, const float *x, uint32_t x_stride,
+                                  uint32_t n_rows, const struct packed_matrix *w,
+                                  struct device_stream *stream)
+{
+    return (struct matmul_task){.out = out,
+                                .out_stride = out_stride,
+                                .x = x,
+                                .x_stride = x_stride,
+                                .n_rows = n_rows,
+                                .w = w,
+                                .stream = stream};
+}
+
 static void matmul(float *out, uint32_t out_stride, const float *x, uint32_t x_stride,
                    uint32_t n_rows, const struct packed_matrix *w, struct device_stream *stream)
 {
-    multiply_rows(&(struct matmul_task){.out = out,
-                                        .out_stride = out_stride,
-                                        .x = x,
-                                        .x_stride = x_stride,
-                                        .n_rows = n_rows,
-                                        .w = w,
-                                        .rounds = true,
-                                        .stream = stream});
+    struct matmul_task task = task_of(out, out_stride, x, x_stride, n_rows, w, stream);
+    task.rounds = true;
+    multiply_rows(&task);
 }
 
 static void logits(float *out, size_t out_stride, const float *x, uint32_t x_stride,
                    uint32_t n_rows, const struct packed_matrix *w, float cap,
                    struct device_stream *stream)
 {
-    multiply_rows(&(struct matmul_task){.out = out,
-                                        .out_stride = out_stride,
-                                        .x = x,
-                                        .x_stride = x_stride,
-                                        .n_rows = n_rows,
-                                        .w = w,
-                                        .cap = cap,
-                                        .stream = stream});
+    struct matmul_task task = task_of(out, out_stride, x, x_stride, n_rows, w, stream);
+    task.cap = cap;
+    multiply_rows(&task);
 }
 
 static void matmul_leaves(float *out, uint32_t out_stride, const float *x, uint32_t x_stride,

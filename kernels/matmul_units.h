@@ -78,8 +78,7 @@ static inline uint32_t n_parts(uint32_t n, uint32_t part)
     return (n + part - 1) / part;
 }
 
-static inline const unsigned char *prepared_run(const struct matmul_task *task, size_t run,
-                                                uint32_t row)
+static inline unsigned char *prepared_run(const struct matmul_task *task, size_t run, uint32_t row)
 {
     return task->rows + (run * task->prepared_rows + row) * task->form->row_bytes;
 }
@@ -203,7 +202,7 @@ static inline void prepare_share(const struct matmul_task *task, uint32_t first_
             uint32_t step = n_rows < n_threads ? 1 : n_threads;
             for (uint32_t r = step > 1 ? thread : 0; r < n_rows; r += step)
                 form->prepare(task->w->dtype, task->x + (first_row + r) * task->x_stride + k, n,
-                              (unsigned char *)(uintptr_t)prepared_run(task, run, r));
+                              prepared_run(task, run, r));
         }
     }
 }

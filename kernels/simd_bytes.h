@@ -16,13 +16,11 @@
 
 #ifdef __AVX512F__
 typedef __m512i vi;
-#define VI_OF_ONE(op, a) _mm512_##op(a)
 #define VI_OF_TWO(op, a, b) _mm512_##op(a, b)
 #else
 typedef struct {
     __m256i low, high;
 } vi;
-#define VI_OF_ONE(op, a) ((vi){_mm256_##op((a).low), _mm256_##op((a).high)})
 #define VI_OF_TWO(op, a, b) ((vi){_mm256_##op((a).low, (b).low), _mm256_##op((a).high, (b).high)})
 #endif
 
