@@ -79,9 +79,15 @@ class Inference(inference_pb2_grpc.InferenceServicer):
             yield finish(index)
 
     def script_endless(self, context):
-        context.add_callback(self.cancelled.set)
+        over = threading.Event()  # of this call: another's end is not its
+
+        def end():
+            over.set()
+            self.cancelled.set()
+
+        context.add_callback(end)
         yield delta(0, "first")
-        self.cancelled.wait(PATIENCE)
+        over.wait(PATIENCE)
 
     def script_refused(self, context):
         context.abort(grpc.StatusCode.INVALID_ARGUMENT, "sampling.temperature=3: 0 to 2")
