@@ -17,6 +17,10 @@ struct logit_bias {
     float bias;
 };
 
+struct grammar; /* text/grammar/grammar.h */
+
+#define REQUEST_NO_THINKING_BUDGET UINT32_MAX
+
 /* A string of bytes with its length. */
 struct stop_string {
     const char *bytes;
@@ -44,6 +48,13 @@ struct request {
     int32_t priority;       /* lower runs first */
     uint64_t time_limit_ns; /* from submit; 0: none */
     const char *cache_salt; /* may be NULL */
+    /* Thinking and answer come apart, in deltas of their kinds; the prompt says in which of them
+     * generation begins. Needs a tokenizer, also when no text is wanted. */
+    bool split_reasoning;
+    uint32_t thinking_budget; /* with split_reasoning: reasoning tokens, then the channel is closed
+                                 for the model; or REQUEST_NO_THINKING_BUDGET */
+    struct grammar *grammar;  /* of the answer, not of the thinking; the engine takes a reference of
+                                 its own. NULL: any text */
 };
 
 enum finish_reason { FINISH_STOP, FINISH_LENGTH, FINISH_ABORT, FINISH_TIME_LIMIT };
@@ -61,10 +72,16 @@ enum engine_event_type {
     ENGINE_EVENT_FAILED, /* the request is over, with a status; nothing follows */
 };
 
+/* What a delta is a piece of. Without split_reasoning all is content. */
+enum text_kind { TEXT_CONTENT, TEXT_REASONING };
+
 /* Lives during the callback only. */
 struct engine_event {
     enum engine_event_type type;
     uint32_t index; /* which of n */
+    /* DELTA: of text, ids and logprobs. The ids and logprobs of delimiters (<|channel>,
+     * <channel|>), which have no text, come with REASONING. */
+    enum text_kind kind;
     /* PROMPT: the prompt's ids and logprobs (of tokens 1..n-1); DELTA: generated ones */
     const uint32_t *token_ids;
     size_t n_token_ids;
@@ -79,6 +96,7 @@ struct engine_event {
     int32_t stop_string; /* index of the matched stop string, or -1 */
     uint32_t prompt_tokens;
     uint32_t completion_tokens;
+    uint32_t reasoning_tokens; /* of completion_tokens: thinking, without delimiters */
     uint32_t cached_tokens;
     bool last; /* FINISH: the last sequence of the request; nothing follows */
     /* FAILED */
