@@ -91,7 +91,7 @@ bool event_queue_push(struct event_queue *queue, const struct engine_event *even
     bool is_delta = event->type == ENGINE_EVENT_DELTA;
     struct queued_event *to = is_delta ? *open : NULL;
     size_t n = event_bytes(event);
-    if (to && to->n_bytes + n > MAX_MERGED_BYTES)
+    if (to && (to->event.kind != event->kind || to->n_bytes + n > MAX_MERGED_BYTES))
         to = NULL;
     if (!to)
         n += sizeof *to;

@@ -1,8 +1,8 @@
 /* gateway/event_queue.h - what one client has not read yet of its request's events.
  *
- * Deltas of one sequence that wait are merged, so a slow client gets fewer and larger messages and
- * the queue has at most a few entries a sequence; the bound is on the bytes of all events but the
- * prompt's. Thread: the owner locks. */
+ * Deltas of one sequence and kind that follow each other are merged while they wait, so a slow
+ * client gets fewer and larger messages; the bound is on the bytes of all events but the prompt's.
+ * Thread: the owner locks. */
 #ifndef GEMMAD_GATEWAY_EVENT_QUEUE_H
 #define GEMMAD_GATEWAY_EVENT_QUEUE_H
 

@@ -18,6 +18,26 @@ ProtobufCBinaryData service_text(const char *text)
     return (ProtobufCBinaryData){strlen(text), (uint8_t *)text};
 }
 
+static void wake_call(void *call)
+{
+    rpc_call_wake(call);
+}
+
+static void ref_call(void *call)
+{
+    rpc_call_ref(call);
+}
+
+static void drop_call(void *call)
+{
+    rpc_call_drop(call);
+}
+
+struct generation_client service_generation_client(struct rpc_call *call)
+{
+    return (struct generation_client){call, wake_call, ref_call, drop_call};
+}
+
 struct tokenizer_encoder *service_encoder(struct rpc_call *call, const struct gateway_model *model)
 {
     void **slot = rpc_call_thread_state(call);

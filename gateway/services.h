@@ -7,6 +7,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 
+#include "gateway/generation.h"
 #include "gateway/rpc_call.h"
 #include "gateway/state.h"
 
@@ -23,6 +24,9 @@ struct rpc_method generate_method(struct gateway_state *state);
 /* Packs the answer and ends the call with OK. */
 void service_answer(struct rpc_call *call, const ProtobufCMessage *message);
 ProtobufCBinaryData service_text(const char *text);
+
+/* The call as a generation's client: it is woken by the events. */
+struct generation_client service_generation_client(struct rpc_call *call);
 
 /* The encoder of the call's thread, made when first asked for; the model is loaded. */
 struct tokenizer_encoder *service_encoder(struct rpc_call *call, const struct gateway_model *model);

@@ -60,6 +60,14 @@ enum status gateway_state_loaded(struct gateway_state *state, struct error *err)
     return STATUS_OK;
 }
 
+enum status gateway_state_ready(struct gateway_state *state, struct error *err)
+{
+    enum status st = gateway_state_loaded(state, err);
+    if (st == STATUS_OK && gateway_state_draining(state))
+        st = error_set(err, STATUS_UNAVAILABLE, "the server is draining");
+    return st;
+}
+
 const char *gateway_state_name(struct gateway_state *state)
 {
     if (gateway_state_draining(state))

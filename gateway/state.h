@@ -44,6 +44,9 @@ void gateway_state_set_serving(struct gateway_state *state, bool serving);
 /* UNAVAILABLE while the model is loading: then state->model and state->engine are not there. */
 NODISCARD enum status gateway_state_loaded(struct gateway_state *state, struct error *err);
 
+/* The same, and also UNAVAILABLE while draining: what a new request needs. */
+NODISCARD enum status gateway_state_ready(struct gateway_state *state, struct error *err);
+
 /* "loading", "serving", "draining". */
 const char *gateway_state_name(struct gateway_state *state);
 bool gateway_state_takes_requests(struct gateway_state *state); /* what health says */

@@ -70,6 +70,20 @@ TEST(waiting_deltas_of_a_sequence_are_merged)
     event_queue_finish(&queue);
 }
 
+TEST(reasoning_and_content_are_not_merged)
+{
+    struct event_queue queue;
+    event_queue_init(&queue, 1, 10000);
+    struct engine_event thought = delta(0, "hm", NULL);
+    thought.kind = TEXT_REASONING;
+    push(&queue, thought);
+    push(&queue, thought);
+    push(&queue, delta(0, "so", NULL));
+    expect_delta(&queue, 0, "hmhm", 0);
+    expect_delta(&queue, 0, "so", 0);
+    event_queue_finish(&queue);
+}
+
 TEST(a_delta_that_was_taken_is_not_merged_into)
 {
     struct event_queue queue;
