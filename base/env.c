@@ -10,6 +10,7 @@ static const struct env_description table[N_ENV_VARIABLES] = {
                      "The most that kernels may use of the CPU: twin, avx2, avx512, avx512_vnni or "
                      "avx512_bf16."},
     [ENV_ADDRESS] = {"GEMMAD_ADDRESS", "Where gemmactl finds the server, without --address."},
+    [ENV_API_KEY] = {"GEMMAD_API_KEY", "The API key that gemmactl sends, without --api-key."},
     [ENV_CACHE_DIRECTORY] = {"CACHE_DIRECTORY", "systemd's folder for a service's cache."},
     [ENV_XDG_CACHE_HOME] = {"XDG_CACHE_HOME", "The user's folder for caches."},
     [ENV_HOME] = {"HOME", "The user's folder."},

@@ -26,6 +26,8 @@
 
 struct client {
     char *address;
+    grpc_metadata authorization; // with has_key
+    bool has_key;
     grpc_channel *channel;
     pthread_mutex_t lock;
     struct call *calls; // in flight; under lock
@@ -85,8 +87,30 @@ static bool is_address(const char *address)
     return bracketed || strchr(address, ':') == colon;
 }
 
-enum status client_create(const char *address, struct client **out, struct error *err)
+static bool is_key(const char *key)
 {
+    for (const char *c = key; *c; c++)
+        if (*c <= ' ' || *c > '~')
+            return false;
+    return *key != '\0';
+}
+
+static void set_key(struct client *client, const char *key)
+{
+    struct text_buffer value = {0};
+    text_buffer_append_format(&value, "Bearer %s", key);
+    client->authorization.key = grpc_slice_from_static_string("authorization");
+    client->authorization.value = grpc_slice_from_copied_buffer(value.data, value.length);
+    client->has_key = true;
+    text_buffer_finish(&value);
+}
+
+enum status client_create(const char *address, const char *api_key, struct client **out,
+                          struct error *err)
+{
+    if (api_key && !is_key(api_key))
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "the API key: expected visible ASCII characters");
     if (!is_address(address))
         return error_set(err, STATUS_INVALID_ARGUMENT,
                          "address \"%.80s\": expected HOST:PORT, [IPV6]:PORT or unix:PATH",
@@ -109,6 +133,8 @@ enum status client_create(const char *address, struct client **out, struct error
     struct client *client = mem_zeroed(1, sizeof *client);
     client->address = mem_strdup(address);
     CHECK(pthread_mutex_init(&client->lock, NULL) == 0);
+    if (api_key)
+        set_key(client, api_key);
     grpc_channel_credentials *plain = grpc_insecure_credentials_create();
     client->channel = grpc_channel_create(address, plain, &args);
     grpc_channel_credentials_release(plain);
@@ -122,6 +148,8 @@ void client_destroy(struct client *client)
         return;
     CHECK(!client->calls);
     grpc_channel_destroy(client->channel);
+    if (client->has_key)
+        grpc_slice_unref(client->authorization.value);
     grpc_shutdown_blocking();
     pthread_mutex_destroy(&client->lock);
     free(client->address);
@@ -335,6 +363,8 @@ void client_start(struct client_queue *queue, struct client_method method,
         {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT}, {.op = GRPC_OP_RECV_INITIAL_METADATA},
         {.op = GRPC_OP_RECV_STATUS_ON_CLIENT},
     };
+    ops[0].data.send_initial_metadata.count = queue->client->has_key;
+    ops[0].data.send_initial_metadata.metadata = &queue->client->authorization;
     ops[1].data.send_message.send_message = call->request;
     ops[3].data.recv_initial_metadata.recv_initial_metadata = &call->initial;
     ops[4].data.recv_status_on_client.trailing_metadata = &call->trailing;

@@ -20,9 +20,11 @@
 
 struct client;
 
-/* address: HOST:PORT, [IPV6]:PORT or unix:PATH. Nothing is connected yet.
- * INVALID_ARGUMENT: no such form. */
-NODISCARD enum status client_create(const char *address, struct client **out, struct error *err);
+/* address: HOST:PORT, [IPV6]:PORT or unix:PATH. api_key goes with every call; NULL: none. Nothing
+ * is connected yet. INVALID_ARGUMENT: no such form; a key of other than visible ASCII characters.
+ */
+NODISCARD enum status client_create(const char *address, const char *api_key, struct client **out,
+                                    struct error *err);
 void client_destroy(struct client *client); /* NULL is fine; no call is in flight */
 
 /* Connects now. UNAVAILABLE: the first attempt failed, or timeout_ns (not 0) is over. */

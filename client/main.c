@@ -34,9 +34,11 @@ static enum exit_code run(struct invocation *invocation)
     const char *from_environment = env_get(ENV_ADDRESS);
     if (!settings->address)
         settings->address = from_environment ? from_environment : DEFAULT_ADDRESS;
+    if (!settings->api_key)
+        settings->api_key = env_get(ENV_API_KEY);
     interrupt_block();
     struct error err = {0};
-    if (client_create(settings->address, &invocation->client, &err) != STATUS_OK)
+    if (client_create(settings->address, settings->api_key, &invocation->client, &err) != STATUS_OK)
         return wrong_usage(invocation->command, &err);
     interrupt_begin(invocation->client);
     enum exit_code code = connect_and_run(invocation);

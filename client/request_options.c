@@ -8,6 +8,10 @@ static const struct option global_table[] = {
     {"address", 0, OPTION_TEXT, OPTION_PLAIN(address), "ADDRESS", 0, 0,
      "where the server listens: HOST:PORT, [IPV6]:PORT or unix:PATH. Default: GEMMAD_ADDRESS from "
      "the environment, else 127.0.0.1:8431"},
+    {"api-key", 0, OPTION_TEXT, OPTION_PLAIN(api_key), "KEY", 0, 0,
+     "the key that a server with api_keys_file wants. Default: GEMMAD_API_KEY from the "
+     "environment, "
+     "which other users of this machine cannot see, unlike a flag"},
     {"timeout", 0, OPTION_SECONDS, OPTION_PLAIN(timeout_ns), "SECONDS", 0, 0,
      "the longest that a call may take. Default: no limit (5 seconds to connect)"},
     {"help", 'h', OPTION_FLAG, OPTION_PLAIN(help), NULL, 1, 1, "this text"},

@@ -9,7 +9,7 @@
 #include "proto/inference.pb-c.h"
 
 struct settings {
-    const char *address;
+    const char *address, *api_key;
     uint64_t timeout_ns; /* 0: none */
     protobuf_c_boolean help, json;
 

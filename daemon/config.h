@@ -38,6 +38,7 @@ struct daemon_config {
     char *chat_template;                /* file */
     uint32_t special_tokens_in_content; /* enum config_special_tokens */
     struct address_list listen;
+    char *api_keys_file; /* NULL: everybody may call */
     uint32_t tp;         /* workers: 1, 2, 4 or 8 */
     uint32_t threads;    /* per worker; 0: the cores, shared out */
     uint32_t compute;    /* enum config_compute */

@@ -42,6 +42,7 @@ static const char *const phase_names[] = {"loading", "serving", "draining", "sto
 struct coordinator {
     const struct daemon_config *config;
     struct serving_plan *plan;
+    const struct auth *auth; // NULL: everybody may call
     int signals;
     int news; // eventfd
     enum phase phase;
@@ -233,6 +234,7 @@ static enum status listen_now(struct coordinator *c, struct error *err)
         .listen = (const char *const *)c->config->listen.addresses,
         .n_listen = c->config->listen.n,
         .version = build_version,
+        .auth = c->auth,
         .on_drain = on_drain_rpc,
         .context = c,
     };
@@ -434,11 +436,12 @@ static void stop(struct coordinator *c)
 }
 
 enum status coordinator_run(const struct daemon_config *config, struct serving_plan *plan,
-                            int signals_fd, struct error *err)
+                            const struct auth *auth, int signals_fd, struct error *err)
 {
     struct coordinator *c = mem_zeroed(1, sizeof *c);
     c->config = config;
     c->plan = plan;
+    c->auth = auth;
     c->signals = signals_fd;
     c->news = -1;
     c->started_ns = clock_now_ns();

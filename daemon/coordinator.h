@@ -11,10 +11,11 @@
 #define GEMMAD_DAEMON_COORDINATOR_H
 
 #include "daemon/serving_plan.h"
+#include "gateway/auth.h"
 
-/* Serves until a signal ends it: OK, all processes gone. Else what ended it. signals_fd as
- * signals_open made it. */
+/* Serves until a signal ends it: OK, all processes gone. Else what ended it. auth: who may call
+ * (daemon/access.h); signals_fd as signals_open made it. */
 NODISCARD enum status coordinator_run(const struct daemon_config *config, struct serving_plan *plan,
-                                      int signals_fd, struct error *err);
+                                      const struct auth *auth, int signals_fd, struct error *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "daemon/access.h"
 #include "daemon/build_id.h"
 #include "daemon/config.h"
 #include "daemon/coordinator.h"
@@ -86,15 +87,21 @@ static int run(const struct daemon_config *config, enum config_action action)
         error_set(&err, STATUS_INVALID_ARGUMENT, "ready_fd=%d is not open", config->ready_fd);
         return refuse(EXIT_USAGE, &err);
     }
+    struct auth *auth;
+    if (access_read(config, &auth, &err) != STATUS_OK)
+        return refuse(EXIT_USAGE, &err);
     enum status st = serving_plan_create(config, &plan, &err);
-    if (st != STATUS_OK)
+    if (st != STATUS_OK) {
+        auth_destroy(auth);
         return refuse(st == STATUS_INVALID_ARGUMENT ? EXIT_USAGE : 1, &err);
+    }
     int code = 0;
     if (action == CONFIG_CHECK)
         code = check(plan);
-    else if (coordinator_run(config, plan, signals_fd, &err) != STATUS_OK)
+    else if (coordinator_run(config, plan, auth, signals_fd, &err) != STATUS_OK)
         code = refuse(1, &err);
     serving_plan_destroy(plan);
+    auth_destroy(auth);
     return code;
 }
 

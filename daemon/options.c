@@ -31,6 +31,11 @@ const struct option options[] = {
     {"listen", OPTION_ADDRESSES, FIELD(listen), "Network", "ADDRESS", GATEWAY_DEFAULT_ADDRESS, 0, 0,
      NULL,
      "HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 picks a free one and logs it. May be repeated"},
+    {"api_keys_file", OPTION_PATH, FIELD(api_keys_file), NULL, "FILE", NULL, 0, 0, NULL,
+     "who may call: a line NAME:sha256:HEX for each API key, as `gemmactl key NAME` makes it. "
+     "Every "
+     "method but health needs one of the keys. Without a file everybody who reaches an address may "
+     "call"},
 
     {"tp", OPTION_POWER, FIELD(tp), "Workers", "N", "1", 1, 8, NULL,
      "workers that share the model by tensor parallelism: 1, 2, 4 or 8"},

@@ -48,6 +48,7 @@ enum status gateway_create(const struct gateway_config *config, struct gateway *
         .max_streams = config->max_streams ? config->max_streams : DEFAULT_MAX_STREAMS,
         .methods = gateway->methods,
         .n_methods = collect_methods(gateway),
+        .auth = config->auth,
         .free_thread_state = service_free_thread_state,
     };
     enum status st = rpc_server_create(&server, &gateway->server, err);

@@ -13,6 +13,7 @@
 #define GEMMAD_GATEWAY_GATEWAY_H
 
 #include "engine/engine.h"
+#include "gateway/auth.h"
 #include "gateway/model.h"
 
 struct gateway;
@@ -27,6 +28,7 @@ struct gateway_config {
     uint32_t max_streams;    /* calls at once of one connection; 0: 1024 */
     size_t max_queued_bytes; /* events that one client has not read yet; 0: 4 MiB */
     const char *version;     /* of the program, for GetServerInfo */
+    const struct auth *auth; /* who may call; NULL: everybody. Lives as long as the gateway */
     /* A client asked for Drain; may be NULL. On one of the gateway's threads; must not block. */
     void (*on_drain)(void *context);
     void *context;

@@ -125,9 +125,14 @@ static void on_watch_closed(struct rpc_call *call)
 size_t health_service_methods(struct gateway_state *state, struct rpc_method *out)
 {
     out[0] = (struct rpc_method){
-        .path = "/grpc.health.v1.Health/Check", .service = state, .on_request = on_check};
+        .path = "/grpc.health.v1.Health/Check",
+        .open = true,
+        .service = state,
+        .on_request = on_check,
+    };
     out[1] = (struct rpc_method){
         .path = "/grpc.health.v1.Health/Watch",
+        .open = true,
         .lasting = true,
         .service = state,
         .on_request = on_watch,

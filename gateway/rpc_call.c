@@ -231,7 +231,7 @@ static void on_closed(struct rpc_tag *tag, bool ok)
 }
 
 void rpc_call_begin(struct rpc_thread *thread, grpc_call *grpc_call,
-                    const struct rpc_method *method)
+                    const struct rpc_method *method, const struct error *refusal)
 {
     struct rpc_call *call = mem_zeroed(1, sizeof *call);
     call->n_refs = 1; // this function's
@@ -250,7 +250,7 @@ void rpc_call_begin(struct rpc_thread *thread, grpc_call *grpc_call,
     if (method) {
         start_read(call);
     } else {
-        rpc_call_end(call, STATUS_UNIMPLEMENTED, "no such method");
+        rpc_call_end(call, refusal->status, refusal->message);
         pump(call);
     }
     rpc_call_drop(call);

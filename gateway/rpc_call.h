@@ -24,6 +24,7 @@ struct rpc_method {
     bool lasting;       /* open as long as the client likes: a shutdown does not wait for it */
     bool heavy;         /* may compute for long: has threads that serve nothing else, so that
                            health and control never wait behind a huge prompt */
+    bool open;          /* needs no API key: that the server is there is no secret */
     void *service;      /* rpc_call_service */
     /* A request message came; bytes live during the call. Must end the call, reply, or see to it
      * that next or rpc_call_wake does later. */

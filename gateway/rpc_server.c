@@ -86,6 +86,29 @@ static const struct rpc_method *find_method(const struct rpc_server *server, grp
     return NULL;
 }
 
+static bool is_header(const grpc_metadata *entry, const char *key)
+{
+    return grpc_slice_str_cmp(entry->key, key) == 0; // gRPC has them in lower case
+}
+
+static enum status check_key(const struct auth *auth, const grpc_metadata_array *metadata,
+                             struct error *err)
+{
+    struct auth_headers headers = {0};
+    for (size_t i = 0; i < metadata->count; i++) {
+        const grpc_metadata *entry = &metadata->metadata[i];
+        const char *value = (const char *)GRPC_SLICE_START_PTR(entry->value);
+        if (is_header(entry, "authorization")) {
+            headers.authorization = value;
+            headers.n_authorization = GRPC_SLICE_LENGTH(entry->value);
+        } else if (is_header(entry, "x-api-key")) {
+            headers.api_key = value;
+            headers.n_api_key = GRPC_SLICE_LENGTH(entry->value);
+        }
+    }
+    return auth_check(auth, &headers, NULL, err);
+}
+
 static bool start_accept(struct accept *accept)
 {
     grpc_call_details_init(&accept->details);
@@ -112,23 +135,39 @@ static void free_accept(struct accept *accept)
     pthread_mutex_unlock(&server->lock);
 }
 
+// The method that is called, or NULL with why it is refused. What there is, is said to those alone
+// who have a key.
+static const struct rpc_method *admit(const struct accept *accept, struct error *refusal)
+{
+    const struct rpc_server *server = accept->thread->server;
+    const struct rpc_method *method = accept->heavy == NOT_HEAVY
+                                          ? find_method(server, accept->details.method)
+                                          : &server->c.methods[accept->heavy];
+    if (method && method->open)
+        return method;
+    if (check_key(server->c.auth, &accept->metadata, refusal) != STATUS_OK)
+        return NULL;
+    if (!method)
+        error_set(refusal, STATUS_UNIMPLEMENTED, "no such method");
+    return method;
+}
+
 static void on_accepted(struct rpc_tag *tag, bool ok)
 {
     struct accept *accept = tag->owner;
     struct rpc_thread *thread = accept->thread;
     grpc_call *call = accept->call;
     const struct rpc_method *method = NULL;
-    if (ok && accept->heavy != NOT_HEAVY)
-        method = &thread->server->c.methods[accept->heavy];
-    else if (ok)
-        method = find_method(thread->server, accept->details.method);
+    struct error refusal = {0};
+    if (ok)
+        method = admit(accept, &refusal);
     grpc_call_details_destroy(&accept->details);
     grpc_metadata_array_destroy(&accept->metadata);
     if (!ok) { // the server is shutting down
         free_accept(accept);
         return;
     }
-    rpc_call_begin(thread, call, method); // counted before the accept can go away
+    rpc_call_begin(thread, call, method, &refusal); // counted before the accept can go away
     if (!start_accept(accept))
         free_accept(accept);
 }

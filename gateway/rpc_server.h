@@ -5,6 +5,7 @@
 #ifndef GEMMAD_GATEWAY_RPC_SERVER_H
 #define GEMMAD_GATEWAY_RPC_SERVER_H
 
+#include "gateway/auth.h"
 #include "gateway/rpc_call.h"
 
 #define RPC_MAX_REQUEST_BYTES (16 << 20)
@@ -18,6 +19,7 @@ struct rpc_server_config {
     uint32_t max_streams;             /* of one connection */
     const struct rpc_method *methods; /* [n_methods], live as long as the server */
     size_t n_methods;
+    const struct auth *auth; /* whose keys calls of methods that are not open need; may be NULL */
     /* Frees a thread's rpc_call_thread_state; the thread ends. May be NULL. */
     void (*free_thread_state)(void *state);
 };

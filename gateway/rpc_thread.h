@@ -24,9 +24,10 @@ struct rpc_thread {
     void *state; /* rpc_call_thread_state */
 };
 
-/* A call that was accepted on thread: takes over grpc_call. method NULL: no such method. */
+/* A call that was accepted on thread: takes over grpc_call. method NULL: it is ended with refusal,
+ * and nothing that the client sends is read. */
 void rpc_call_begin(struct rpc_thread *thread, struct grpc_call *grpc_call,
-                    const struct rpc_method *method);
+                    const struct rpc_method *method, const struct error *refusal);
 
 /* A call began; reached its client for the last time; is freed. Any thread. */
 void rpc_server_call_begun(struct rpc_server *server, const struct rpc_method *method);

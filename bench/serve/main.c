@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/env.h"
 #include "bench/serve/options.h"
 #include "bench/serve/report.h"
 
@@ -65,7 +66,7 @@ static enum exit_code run(const struct serve_options *options, const struct load
 {
     struct client *client;
     struct error err = {0};
-    if (client_create(options->address, &client, &err) != STATUS_OK) {
+    if (client_create(options->address, env_get(ENV_API_KEY), &client, &err) != STATUS_OK) {
         fprintf(stderr, "bench_serve: %s\n", err.message);
         return EXIT_USAGE;
     }

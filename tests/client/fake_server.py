@@ -138,8 +138,10 @@ class Inference(inference_pb2_grpc.InferenceServicer):
 class Control(control_pb2_grpc.ControlServicer):
     def __init__(self):
         self.drains = 0
+        self.metadata = []  # of each GetServerInfo
 
     def GetServerInfo(self, request, context):
+        self.metadata.append(dict(context.invocation_metadata()))
         return control.GetServerInfoResponse(version="1.2", model="fake", state="serving",
                                              world_size=2, compute="f32", uptime_ms=90061500)
 

@@ -4,6 +4,7 @@
 Runs the built gemmactl (GEMMAD_BUILD_DIR). Needs grpcio and grpcio-tools: run by the Python of
 .venv (tools/setup --tests). Ends with "N passed, N failed".
 """
+import hashlib
 import json
 import os
 import pathlib
@@ -20,7 +21,7 @@ from fake_server import PATIENCE, TESTS, Server, pb
 
 BUILD = pathlib.Path(os.environ.get("GEMMAD_BUILD_DIR", TESTS.parent / "build"))
 GEMMACTL = str(BUILD / "client" / "gemmactl")
-ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "GEMMAD_ADDRESS"}
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("GEMMAD_ADDRESS", "GEMMAD_API_KEY")}
 
 
 class Failure(Exception):
@@ -397,8 +398,33 @@ def test_drain_and_abort_call_the_server():
         check("gone" in result.stderr, result.stderr)
 
 
+def test_a_key_goes_with_every_call():
+    with Server() as s:
+        ok(s, "status")
+        ok(s, "--api-key", "from-flag", "status")
+        same(run("status", address=s.address, env={"GEMMAD_API_KEY": "from-env"}).returncode, 0)
+        same([m.get("authorization") for m in s.control.metadata],
+             [None, "Bearer from-flag", "Bearer from-env"])
+        result = run("--api-key", "two words", "status", address=s.address)
+        same(result.returncode, 2)
+        check("API key" in result.stderr and "two words" not in result.stderr, result.stderr)
+
+
+def test_a_new_key_comes_with_the_line_of_its_hash():
+    keys = []
+    for _ in range(2):
+        result = run("key", "alice")
+        same(result.returncode, 0)
+        key, line = result.stdout.splitlines()
+        same(line, f"alice:sha256:{hashlib.sha256(key.encode()).hexdigest()}")
+        keys.append(key)
+    check(keys[0] != keys[1] and len(keys[0]) > 32, keys)
+    for name in ("", "a b", "a:b", "#a", "x" * 65):
+        same(run("key", name).returncode, 2)
+
+
 def test_help_teaches_each_command():
-    commands = ("generate chat status tokenize detokenize wait drain abort").split()
+    commands = ("generate chat status tokenize detokenize wait drain abort key").split()
     overview = run("--help")
     same(overview.returncode, 0)
     for command in commands:

@@ -131,6 +131,37 @@ def test_the_default_model_is_served_without_a_model_dir():
         check(d.ctl("generate", "--max-tokens", "3", "hello").returncode == 0, "generate")
 
 
+def test_with_a_file_of_keys_only_their_owners_call():
+    made = subprocess.run([GEMMACTL, "key", "alice"], capture_output=True, text=True, check=True)
+    key, line = made.stdout.splitlines()
+    with tempfile.NamedTemporaryFile("w") as keys:
+        keys.write(f"# of the test\n{line}\n")
+        keys.flush()
+        with Daemon("--api-keys-file", keys.name) as d:
+            refused = d.ctl("status")
+            check(refused.returncode == 1 and "UNAUTHENTICATED" in refused.stderr, refused.stderr)
+            check(d.ctl("wait").returncode == 0, "health needs no key")
+            check(d.ctl("--api-key", key, "status").returncode == 0, "the key opens")
+            check(key not in d.log(), "no key in the log")
+
+
+def test_wrong_files_of_keys_are_refused():
+    code, text = fails_to_start(config="api_keys_file: none.txt\n")
+    check(code == 64 and "none.txt" in text, text)
+    with tempfile.NamedTemporaryFile("w") as keys:
+        keys.write("alice:secret\n")
+        keys.flush()
+        code, text = fails_to_start("--check", "--api-keys-file", keys.name)
+        check(code == 64 and ":1: want sha256:" in text and "secret" not in text, text)
+
+
+def test_an_open_address_without_keys_is_logged():
+    with Daemon(listen="0.0.0.0:0") as d:
+        check("open address=0.0.0.0:0 api_keys_file=none" in d.log(), d.log())
+    with Daemon() as d:
+        check("api_keys_file" not in d.log(), d.log())
+
+
 def test_port_0_is_said_as_a_number():
     with Daemon() as d:
         check(re.fullmatch(r"127\.0\.0\.1:[1-9]\d*", d.address), d.address)

@@ -1,7 +1,7 @@
 /* tests/gateway/server.c - the real gateway and engine over a fake device, for test_grpc.py: a
  * model that makes up tokens, the tokenizer and template of a fixture.
  *
- *     gateway_test_server CHECKPOINT_FOLDER UNIX_SOCKET
+ *     gateway_test_server CHECKPOINT_FOLDER UNIX_SOCKET [API_KEYS]
  *
  * Says "listening ADDRESS ADDRESS" and then does what lines on its input say, answering each with
  * "done": load, serving 0|1, drain, hold, allow N, go, quit (shuts down with a grace of N ms).
@@ -149,7 +149,7 @@ static bool pages_are_whole(struct engine *engine)
 
 int main(int argc, char **argv)
 {
-    CHECK(argc == 3);
+    CHECK(argc == 3 || argc == 4);
     log_set_level(LOG_ERROR);
     struct test_server s = {0};
     const char *listen[] = {"127.0.0.1:0", argv[2]};
@@ -159,6 +159,10 @@ int main(int argc, char **argv)
                                     .max_queued_bytes = MAX_QUEUED_BYTES,
                                     .version = "test"};
     struct error err = {0};
+    struct auth *auth = NULL;
+    if (argc == 4)
+        must(auth_parse(argv[3], strlen(argv[3]), "API_KEYS", &auth, &err), &err);
+    config.auth = auth;
     must(gateway_create(&config, &s.gateway, &err), &err);
     printf("listening %s %s\n", gateway_address(s.gateway, 0), gateway_address(s.gateway, 1));
     fflush(stdout);
@@ -170,6 +174,7 @@ int main(int argc, char **argv)
         fflush(stdout);
     }
     gateway_destroy(s.gateway);
+    auth_destroy(auth);
     bool whole = true;
     if (s.engine) {
         whole = pages_are_whole(s.engine);
