@@ -48,6 +48,7 @@ static void send_finish(struct delivery *d, struct choice *choice)
         .stop_string = choice->stop_string,
         .prompt_tokens = r->n_prompt,
         .completion_tokens = choice->n_generated,
+        .queue_ns = r->queue_ns,
     };
     choice->told = true;
     event.last = ++r->n_told == r->n_choices;
@@ -145,6 +146,8 @@ void delivery_take_output(void *context, void *owner, const struct sequence_outp
     }
     if (!r->started) {
         r->started = true;
+        if (d->step_began_ns > r->submitted_ns)
+            r->queue_ns = d->step_began_ns - r->submitted_ns;
         d->on_started(d->context, r);
     }
     if (output->n_prompt_rows > 0)

@@ -16,6 +16,7 @@ struct delivery {
     void (*on_over)(void *context, struct live_request *request);
     void *context;
     uint64_t n_generated_tokens;
+    uint64_t step_began_ns; /* the one whose results are being taken */
 };
 
 /* A scheduler_output_fn: context is the delivery, owner the choice. */

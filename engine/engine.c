@@ -46,7 +46,7 @@ struct engine {
     struct delivery delivery;
     struct live_request *live;
     struct live_request *taken_aborts;
-    uint64_t n_requests, n_prompt_tokens, n_steps, prepare_ns, forward_ns;
+    uint64_t n_requests, n_prompt_tokens, n_steps, prepare_ns, forward_ns, sample_ns;
 };
 
 static void *run(void *context);
@@ -375,6 +375,7 @@ static void publish_stats(struct engine *e)
         .n_steps_total = e->n_steps,
         .step_prepare_ns_total = e->prepare_ns,
         .forward_ns_total = e->forward_ns,
+        .sample_ns_total = e->sample_ns,
         .n_waiting = counts.n_waiting,
         .n_running = counts.n_running,
         .n_groups = e->c.kv.n_groups,
@@ -395,6 +396,10 @@ static enum status take_result(struct engine *e, const void *message, size_t n, 
     if (st != STATUS_OK)
         return st;
     e->forward_ns += result.header->forward_ns;
+    e->sample_ns += result.header->sample_ns;
+    uint64_t now = clock_now_ns();
+    uint64_t step_ns = result.header->forward_ns + result.header->sample_ns;
+    e->delivery.step_began_ns = step_ns < now ? now - step_ns : 0;
     return scheduler_complete(e->scheduler, &result, delivery_take_output, &e->delivery, err);
 }
 

@@ -63,6 +63,7 @@ void engine_backend_reset(struct engine *engine, const struct engine_backend *ba
 struct engine_stats {
     uint64_t n_requests_total, n_prompt_tokens_total, n_generated_tokens_total, n_preemptions_total;
     uint64_t n_steps_total, step_prepare_ns_total, forward_ns_total;
+    uint64_t sample_ns_total;
     uint32_t n_waiting, n_running;
     uint32_t n_pages[KV_MAX_GROUPS], n_free_pages[KV_MAX_GROUPS];
     uint32_t n_groups;

@@ -125,6 +125,7 @@ enum status live_request_create(const struct request *request,
     r->want_prompt_ids = request->want_prompt_ids;
     r->prompt_told = !request->want_prompt_ids && request->sampling.n_prompt_logprobs < 0;
     r->priority = request->priority;
+    r->submitted_ns = now_ns;
     r->deadline_ns = deadline_after(now_ns, request->time_limit_ns);
     r->n_choices = request->n;
     for (uint32_t i = 0; i < request->n; i++)

@@ -39,6 +39,8 @@ struct live_request {
     bool want_prompt_ids;
     int32_t priority;
     uint64_t arrival;
+    uint64_t submitted_ns;
+    uint64_t queue_ns;    /* once started */
     uint64_t deadline_ns; /* UINT64_MAX: none */
     engine_event_fn *on_event;
     void *context;

@@ -98,7 +98,8 @@ struct engine_event {
     uint32_t completion_tokens;
     uint32_t reasoning_tokens; /* of completion_tokens: thinking, without delimiters */
     uint32_t cached_tokens;
-    bool last; /* FINISH: the last sequence of the request; nothing follows */
+    uint64_t queue_ns; /* from submit to the begin of the first step that had rows of the request */
+    bool last;         /* FINISH: the last sequence of the request; nothing follows */
     /* FAILED */
     const struct error *error;
 };

@@ -8,6 +8,7 @@ TEST(a_request_gets_its_tokens_and_one_finish)
     struct request request = request_of("r", 7, 30);
     request.want_text = true;
     request.sampling.n_logprobs = 2;
+    uint64_t submitted_ns = clock_now_ns();
     struct request_log *log = submit(&request);
     wait_until_over(log);
     check_series(&request, log, 0, 30);
@@ -18,6 +19,7 @@ TEST(a_request_gets_its_tokens_and_one_finish)
     ASSERT_EQ(choice->finish.prompt_tokens, N_PROMPT);
     ASSERT_EQ(choice->finish.completion_tokens, 30);
     ASSERT_EQ(choice->finish.stop_string, -1);
+    ASSERT(choice->finish.queue_ns > 0 && choice->finish.queue_ns < clock_now_ns() - submitted_ns);
     ASSERT_EQ(log->n_prompts, 0);
     ASSERT(choice->text_length >= 30);
     check_pages_are_whole();
