@@ -68,8 +68,6 @@ struct json_style {
     struct cord *item_separator, *key_separator; /* NULL: ", " or "," before a line break; ": " */
 };
 struct cord *value_json(struct budget *budget, struct value value, const struct json_style *style);
-/* The shortest text that reads back as number, as Python writes it. */
-size_t float_repr(double number, char out[32]);
 
 /* String work that filters and methods share. */
 struct cord *string_trim(struct budget *budget, struct cord *text, struct cord *characters,
