@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -18,6 +19,7 @@ struct generation {
     char *id;
     struct stop_string stop_strings[STOP_STRINGS_MAX]; // copies
     size_t n_stop_strings;
+    struct request_times times; // the engine thread's
 
     pthread_mutex_t lock;
     // Under the lock.
@@ -48,6 +50,7 @@ static struct generation *create(struct engine *engine, const struct request *re
         g->stop_strings[i] = (struct stop_string){mem_copy(stop->bytes, stop->n), stop->n};
     }
     pthread_mutex_init(&g->lock, NULL);
+    request_times_init(&g->times, request->n, clock_now_ns());
     event_queue_init(&g->queue, request->n, max_queued_bytes);
     return g;
 }
@@ -57,6 +60,7 @@ void generation_destroy(struct generation *g)
     if (!g)
         return;
     event_queue_finish(&g->queue);
+    request_times_finish(&g->times);
     pthread_mutex_destroy(&g->lock);
     for (size_t i = 0; i < g->n_stop_strings; i++)
         free((char *)g->stop_strings[i].bytes);
@@ -71,6 +75,7 @@ static void on_event(void *context, const struct engine_event *event)
     struct generation_client client = g->client;
     bool failed = event->type == ENGINE_EVENT_FAILED;
     bool last = failed || (event->type == ENGINE_EVENT_FINISH && event->last);
+    metrics_take_event(client.metrics, &g->times, event, clock_now_ns());
     pthread_mutex_lock(&g->lock);
     if (failed)
         g->failure = *event->error;
@@ -91,6 +96,7 @@ enum status generation_start(struct engine *engine, const struct request *reques
     client->ref(client->context); // the engine's
     enum status st = engine_submit(engine, request, on_event, g, err);
     if (st != STATUS_OK) { // no event will come, so nobody else looks
+        metrics_take_failure(client->metrics, st);
         client->drop(client->context);
         generation_destroy(g);
         return st;

@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "gateway/event_queue.h"
 #include "gateway/generate_request.h"
+#include "gateway/metrics.h"
 
 struct generation;
 
@@ -22,6 +23,7 @@ struct generation_client {
     void (*wake)(void *context); /* there is something to take, or it is over */
     void (*ref)(void *context);
     void (*drop)(void *context);
+    struct metrics *metrics; /* where it is counted */
 };
 
 /* A seed and an id for a request that names none. */

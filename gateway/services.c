@@ -35,7 +35,14 @@ static void drop_call(void *call)
 
 struct generation_client service_generation_client(struct rpc_call *call)
 {
-    return (struct generation_client){call, wake_call, ref_call, drop_call};
+    struct gateway_state *state = rpc_call_service(call);
+    return (struct generation_client){
+        .context = call,
+        .wake = wake_call,
+        .ref = ref_call,
+        .drop = drop_call,
+        .metrics = &state->metrics,
+    };
 }
 
 struct tokenizer_encoder *service_encoder(struct rpc_call *call, const struct gateway_model *model)

@@ -48,6 +48,8 @@ void gateway_state_set_model(struct gateway_state *state, const struct gateway_m
 void gateway_state_set_serving(struct gateway_state *state, bool serving)
 {
     pthread_mutex_lock(&state->lock);
+    if (serving && !state->serving)
+        atomic_fetch_add_explicit(&state->metrics.worker_restarts, 1, memory_order_relaxed);
     state->serving = serving;
     wake_watchers(state);
     pthread_mutex_unlock(&state->lock);

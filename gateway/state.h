@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "engine/engine.h"
+#include "gateway/metrics.h"
 #include "gateway/model.h"
 #include "gateway/rpc_call.h"
 
@@ -26,6 +27,7 @@ struct gateway_state {
     atomic_bool loaded;
     struct gateway_model model;
     struct engine *engine;
+    struct metrics metrics; /* atomic */
     /* From the start. */
     const char *version;
     uint64_t started_ns;
