@@ -55,6 +55,18 @@ static void submit_step(void *context, size_t n_bytes)
     ring_publish(backend->steps, n_bytes);
 }
 
+static void *begin_masks(void *context)
+{
+    struct backend *backend = context;
+    return ring_begin_write(backend->steps);
+}
+
+static void submit_masks(void *context, size_t n_bytes)
+{
+    struct backend *backend = context;
+    ring_publish(backend->steps, n_bytes);
+}
+
 static enum status read_result(void *context, uint64_t timeout_ns, const void **out, size_t *n)
 {
     struct backend *backend = context;
@@ -81,6 +93,8 @@ struct engine_backend backend_for_engine(struct backend *backend)
         .context = backend,
         .begin_step = begin_step,
         .submit_step = submit_step,
+        .begin_masks = begin_masks,
+        .submit_masks = submit_masks,
         .read_result = read_result,
         .release_result = release_result,
         .wake = wake,

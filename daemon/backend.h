@@ -10,8 +10,10 @@
 
 /* Steps in flight: one runs, one waits. */
 #define BACKEND_MAX_STEPS 2
-/* Of both rings: more than the steps in flight, so that rank 0 always finds room for a result. */
-#define BACKEND_RING_SLOTS 4
+/* Of both rings: more than the steps in flight, so that rank 0 always finds room for a result; and
+ * three steps with their masks, since the oldest may not be released yet when its result is there.
+ */
+#define BACKEND_RING_SLOTS 6
 
 struct backend;
 

@@ -187,6 +187,7 @@ static enum status make_executor(struct rank *rank, struct error *err)
         .steps = rank->steps,
         .results = rank->results,
         .max_logits_rows = rank->load.max_logits_rows,
+        .mask_timeout_ns = rank->load.collective_timeout_ns,
     };
     return executor_create(&config, &rank->executor, err);
 }

@@ -19,6 +19,10 @@ struct engine_backend {
     /* Memory for the next step of at most step_max_bytes, or NULL when max_steps are in flight. */
     void *(*begin_step)(void *context);
     void (*submit_step)(void *context, size_t n_bytes);
+    /* The same for the masks of the step that was submitted last, once. NULL: the workers are not
+     * well; asked again later. */
+    void *(*begin_masks)(void *context);
+    void (*submit_masks)(void *context, size_t n_bytes);
     /* The next result; waits up to timeout_ns. DEADLINE_EXCEEDED: none yet. UNAVAILABLE: the
      * workers are gone (the engine fails what runs, and waits for engine_backend_reset). */
     enum status (*read_result)(void *context, uint64_t timeout_ns, const void **out, size_t *n);

@@ -15,6 +15,8 @@
 #include "engine/sampler.h"
 
 #define NO_LOGPROBS UINT32_MAX
+#define NO_MASK UINT32_MAX
+#define DEFAULT_MASK_TIMEOUT_NS (60 * NS_PER_S)
 
 // What becomes of one kept hidden row.
 struct output_row {
@@ -38,6 +40,11 @@ struct executor {
     uint32_t *sampled;              // [max_slots], by sequence of the step
     struct output_row *outputs;     // [max_rows]
     uint32_t n_outputs;
+    struct sampler_mask *masks; // [max_slots] of the step's masked sequences, in order
+    uint32_t *mask_of_seq;      // [max_slots]: in masks, or NO_MASK
+    uint64_t mask_wait_ns;
+    uint32_t n_read; // messages of the step that executor_run has to release
+    bool closed;     // the step ring, while masks were waited for
     unsigned char *result;
     size_t max_result_bytes;
 };
@@ -64,6 +71,10 @@ enum status executor_create(const struct executor_config *config, struct executo
     x->n_logits_rows = mem_zeroed(limits->max_slots, sizeof *x->n_logits_rows);
     x->sampled = mem_zeroed(limits->max_slots, sizeof *x->sampled);
     x->outputs = mem_zeroed(limits->max_rows, sizeof *x->outputs);
+    x->masks = mem_zeroed(limits->max_slots, sizeof *x->masks);
+    x->mask_of_seq = mem_zeroed(limits->max_slots, sizeof *x->mask_of_seq);
+    if (x->c.mask_timeout_ns == 0)
+        x->c.mask_timeout_ns = DEFAULT_MASK_TIMEOUT_NS;
     if (root && x->max_result_bytes == 0) {
         executor_destroy(x);
         return error_set(err, STATUS_INVALID_ARGUMENT, "step limits leave no room for a result");
@@ -86,6 +97,8 @@ void executor_destroy(struct executor *x)
     free(x->n_logits_rows);
     free(x->sampled);
     free(x->outputs);
+    free(x->masks);
+    free(x->mask_of_seq);
     free(x->result);
     free(x);
 }
@@ -205,8 +218,10 @@ static void sample_row(const struct sample_task *task, uint32_t i, uint32_t thre
                                  task->logprobs + row->logprobs_offset);
     if (row->sample) {
         uint32_t n_logprobs;
+        uint32_t m = x->mask_of_seq[row->seq];
         sound &= sampler_sample(x->sampler, thread, out->slot, row->position + 1, logits,
-                                &out->token, task->logprobs + out->logprobs_offset, &n_logprobs);
+                                m == NO_MASK ? NULL : &x->masks[m], &out->token,
+                                task->logprobs + out->logprobs_offset, &n_logprobs);
         if (sound)
             __atomic_fetch_or(&out->flags, STEP_RESULT_TOKEN, __ATOMIC_RELAXED);
     }
@@ -219,6 +234,69 @@ static void sample_rows(void *context, uint32_t thread, uint32_t n_threads)
     const struct sample_task *task = context;
     for (uint32_t i = thread; i < task->n; i += n_threads)
         sample_row(task, i, thread);
+}
+
+// The step's second message. It is on its way: the coordinator works on it since it has the results
+// of the step before.
+static enum status read_masks(struct executor *x, const struct step *step, const void **out,
+                              size_t *out_n, struct error *err)
+{
+    unsigned long long step_id = step->header->step_id;
+    enum status st = STATUS_DEADLINE_EXCEEDED;
+    uint64_t started = clock_now_ns();
+    if (x->c.steps)
+        st = ring_read(x->c.steps, x->c.mask_timeout_ns, out, out_n);
+    x->mask_wait_ns = clock_now_ns() - started;
+    x->closed = st == STATUS_UNAVAILABLE;
+    if (st == STATUS_OK)
+        x->n_read++;
+    else if (x->closed)
+        error_set(err, st, "step %llu: the step ring was closed before its masks", step_id);
+    else
+        error_set(err, st, "step %llu: no masks after %.1f s", step_id,
+                  (double)x->mask_wait_ns / (double)NS_PER_S);
+    return st;
+}
+
+// Rank 0, when it has logits to sample from.
+static enum status take_masks(struct executor *x, const struct step *step, struct error *err)
+{
+    uint32_t n = 0;
+    for (uint32_t s = 0; s < step->header->n_seqs; s++)
+        x->mask_of_seq[s] = step->seqs[s].flags & STEP_MASKED ? n++ : NO_MASK;
+    if (n == 0)
+        return STATUS_OK;
+    const void *message;
+    size_t bytes;
+    struct step_masks masks;
+    enum status st = read_masks(x, step, &message, &bytes, err);
+    if (st == STATUS_OK)
+        st = step_masks_open(message, bytes, step, &x->c.limits, &masks, err);
+    if (st != STATUS_OK)
+        return st;
+    const uint32_t *words = masks.words;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct step_mask *mask = &masks.masks[i];
+        x->masks[i] = (struct sampler_mask){
+            .kind = (enum step_mask_kind)mask->kind,
+            .n_ids = masks.header->n_ids,
+            .words = words,
+            .n_words = mask->n_words,
+        };
+        words += mask->n_words;
+    }
+    return STATUS_OK;
+}
+
+// Ranks that do not sample read the masks, to be past them in the ring.
+static enum status skip_masks(struct executor *x, const struct step *step, struct error *err)
+{
+    bool any = false;
+    for (uint32_t s = 0; s < step->header->n_seqs; s++)
+        any |= (step->seqs[s].flags & STEP_MASKED) != 0;
+    const void *message;
+    size_t bytes;
+    return any ? read_masks(x, step, &message, &bytes, err) : STATUS_OK;
 }
 
 static enum status make_outputs(struct executor *x, const struct step *step, uint32_t n_rows,
@@ -235,6 +313,10 @@ static enum status make_outputs(struct executor *x, const struct step *step, uin
             return st;
         if (!root)
             continue;
+        if (first == 0)
+            st = take_masks(x, step, err);
+        if (st != STATUS_OK)
+            return st;
         struct sample_task task = {x, logits, result_logprobs(x, n_seqs), first, n};
         device_stream_run(x->c.stream, sample_rows, &task);
     }
@@ -276,6 +358,7 @@ enum status executor_step(struct executor *x, const void *message, size_t n, con
     if (st != STATUS_OK)
         return st;
     uint64_t started = clock_now_ns();
+    x->mask_wait_ns = 0;
     apply_changes(x, &step);
     struct text_batch batch = batch_of(x, &step);
     uint32_t n_logprobs = x->sampler ? plan_outputs(x, &step) : 0;
@@ -292,6 +375,8 @@ enum status executor_step(struct executor *x, const void *message, size_t n, con
         st = make_outputs(x, &step, n_rows, err);
     if (st == STATUS_OK)
         st = share_tokens(x, &step, err);
+    if (st == STATUS_OK && !x->sampler)
+        st = skip_masks(x, &step, err);
     if (st != STATUS_OK)
         return st;
     *out = NULL;
@@ -303,6 +388,7 @@ enum status executor_step(struct executor *x, const void *message, size_t n, con
         .n_logprobs = n_logprobs,
         .forward_ns = forwarded - started,
         .sample_ns = clock_now_ns() - forwarded,
+        .mask_wait_ns = x->mask_wait_ns,
     };
     memcpy(x->result, &header, sizeof header);
     *out = x->result;
@@ -333,13 +419,17 @@ enum status executor_run(struct executor *x, struct error *err)
             continue;
         const void *result = NULL;
         size_t result_n = 0;
+        x->n_read = 1;
         st = executor_step(x, message, n, &result, &result_n, err);
+        if (x->closed)
+            return STATUS_OK;
         if (st != STATUS_OK)
             return st;
         if (result)
             st = publish(x, result, result_n, err);
         if (st != STATUS_OK)
             return st;
-        ring_release(x->c.steps);
+        for (; x->n_read > 0; x->n_read--)
+            ring_release(x->c.steps);
     }
 }

@@ -19,9 +19,10 @@ struct executor_config {
     struct kv_storage *storage;
     struct device_stream *stream;
     struct tp_comm *comm;
-    struct ring *steps;   /* reader end */
+    struct ring *steps;   /* reader end; NULL where only executor_step is used, without masks */
     struct ring *results; /* writer end; NULL on ranks other than 0 */
     uint32_t max_logits_rows;
+    uint64_t mask_timeout_ns; /* how long rank 0 waits for a step's masks; 0: 60 s */
 };
 
 /* INVALID_ARGUMENT: rank 0 without a result ring. */
@@ -33,7 +34,8 @@ void executor_destroy(struct executor *executor);
  * descriptor, a peer gone) and its process should end. */
 NODISCARD enum status executor_run(struct executor *executor, struct error *err);
 
-/* Runs one step message; *out is the result message in memory of the executor (rank 0; NULL on
+/* Runs one step message, and takes its masks from the ring if it has masked sequences (they and
+ * the step stay unreleased); *out is the result message in memory of the executor (rank 0; NULL on
  * others), valid until the next call. executor_run is made of it; tests call it directly. */
 NODISCARD enum status executor_step(struct executor *executor, const void *message, size_t n,
                                     const void **out, size_t *out_n, struct error *err);

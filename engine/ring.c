@@ -45,9 +45,10 @@ struct ring {
     size_t slot_bytes;
     uint32_t n_slots;
     uint32_t n_readers;
-    int reader;         // or -1
-    uint64_t cursor;    // writer: published; reader: released
-    _Atomic bool woken; // ring_wake since the last read
+    int reader;          // or -1
+    uint64_t cursor;     // writer: published; reader: read
+    uint64_t n_released; // reader
+    _Atomic bool woken;  // ring_wake since the last read
 };
 
 // The length goes before the message, on a line of its own so that messages are aligned.
@@ -156,6 +157,7 @@ static enum status look(struct ring *ring, const void **out, size_t *out_n)
     }
     *out = slot + LINE_BYTES;
     *out_n = n;
+    ring->cursor++;
     return STATUS_OK;
 }
 
@@ -207,9 +209,9 @@ enum status ring_read(struct ring *ring, uint64_t timeout_ns, const void **out, 
 
 void ring_release(struct ring *ring)
 {
-    CHECK(ring->reader >= 0);
-    ring->cursor++;
-    atomic_store_explicit(&ring->shared->readers[ring->reader].n_released, ring->cursor,
+    CHECK(ring->reader >= 0 && ring->n_released < ring->cursor);
+    ring->n_released++;
+    atomic_store_explicit(&ring->shared->readers[ring->reader].n_released, ring->n_released,
                           memory_order_release);
 }
 

@@ -30,8 +30,8 @@ void *ring_begin_write(struct ring *ring);
 void ring_publish(struct ring *ring, size_t n);
 
 /* Reader: waits for the next message until timeout_ns (0: only looks). *out NULL on a timeout
- * (STATUS_DEADLINE_EXCEEDED, no error text). UNAVAILABLE: the ring was closed. The message is valid
- * until ring_release. */
+ * (STATUS_DEADLINE_EXCEEDED, no error text). UNAVAILABLE: the ring was closed. Messages stay valid
+ * until they are released, the one read first first. */
 NODISCARD enum status ring_read(struct ring *ring, uint64_t timeout_ns, const void **out,
                                 size_t *out_n);
 void ring_release(struct ring *ring);

@@ -146,23 +146,71 @@ static bool stops_are_masked(const struct slot *slot, uint32_t position)
     return position - slot->params.n_prompt_tokens < slot->params.min_tokens && slot->n_stop_ids;
 }
 
-static bool is_processed(const struct slot *slot, uint32_t position)
+static bool is_processed(const struct slot *slot, uint32_t position,
+                         const struct sampler_mask *mask, uint32_t vocab_size)
 {
-    return slot->n_biases || slot->penalized || stops_are_masked(slot, position);
+    bool all = !mask || (mask->kind == STEP_MASK_ALL && mask->n_ids == vocab_size);
+    return !all || slot->n_biases || slot->penalized || stops_are_masked(slot, position);
 }
 
-// Biases, penalties, masks. A mask is -inf whenever it is put on, so it comes last.
-static void process(const struct slot *slot, uint32_t vocab_size, uint32_t position, float *logits)
+static void forbid(float *logits, uint32_t first, uint32_t end)
+{
+    for (uint32_t i = first; i < end; i++)
+        logits[i] = -INFINITY;
+}
+
+// The logits that the bits allow. Most words are all or nothing, or nearly so.
+static void copy_allowed(const float *logits, const uint32_t *words, uint32_t n, float *out)
+{
+    for (uint32_t first = 0; first < n; first += 32) {
+        uint32_t word = words[first / 32];
+        uint32_t end = n - first < 32 ? n : first + 32;
+        if (word == UINT32_MAX) {
+            memcpy(out + first, logits + first, (end - first) * sizeof *out);
+            continue;
+        }
+        forbid(out, first, end);
+        for (; word != 0; word &= word - 1) {
+            uint32_t i = first + (uint32_t)__builtin_ctz(word);
+            if (i < end)
+                out[i] = logits[i];
+        }
+    }
+}
+
+// A mask of one token needs no logits (sampler_sample).
+static void copy_logits(const float *logits, uint32_t n, const struct sampler_mask *mask,
+                        float *out)
+{
+    if (!mask) {
+        memcpy(out, logits, n * sizeof *out);
+        return;
+    }
+    forbid(out, mask->n_ids, n);
+    if (mask->kind == STEP_MASK_BITS) {
+        copy_allowed(logits, mask->words, mask->n_ids, out);
+        return;
+    }
+    memcpy(out, logits, mask->n_ids * sizeof *out);
+    for (uint32_t i = 0; i < mask->n_words; i++) // STEP_MASK_NOT
+        out[mask->words[i]] = -INFINITY;
+}
+
+// Biases and penalties. What is masked stays -inf.
+static void process(const struct slot *slot, uint32_t vocab_size, float *logits)
 {
     for (uint32_t i = 0; i < slot->n_biases; i++)
         if (slot->biases[i].token_id < vocab_size)
             logits[slot->biases[i].token_id] += slot->biases[i].logprob;
     if (slot->penalized)
         apply_penalties(slot, logits);
-    if (stops_are_masked(slot, position))
-        for (uint32_t i = 0; i < slot->n_stop_ids; i++)
-            if (slot->stop_ids[i] < vocab_size)
-                logits[slot->stop_ids[i]] = -INFINITY;
+}
+
+static void forbid_stops(const struct slot *slot, uint32_t vocab_size, float *logits)
+{
+    for (uint32_t i = 0; i < slot->n_stop_ids; i++)
+        if (slot->stop_ids[i] < vocab_size)
+            logits[slot->stop_ids[i]] = -INFINITY;
 }
 
 // The highest logit (lowest id on ties); false on NaN, +inf or nothing but -inf.
@@ -322,30 +370,56 @@ static uint32_t choose(struct sampler *sampler, uint32_t thread, const struct sa
     return draw(c, n_candidates, p, total, u);
 }
 
-bool sampler_sample(struct sampler *sampler, uint32_t thread, uint32_t slot_id, uint32_t position,
-                    const float *logits, uint32_t *out_token, struct token_logprob *out_logprobs,
-                    uint32_t *out_n)
+// The logits that are sampled from, and the best of them. False: as for best_of.
+static bool prepare(struct sampler *sampler, uint32_t thread, const struct slot *slot,
+                    uint32_t position, const float *logits, const struct sampler_mask *mask,
+                    const float **out, uint32_t *out_best)
 {
-    struct slot *slot = &sampler->slots[slot_id];
-    const struct sampling_params *p = &slot->params;
     uint32_t n = sampler->vocab_size;
-    const float *processed = logits;
-    if (is_processed(slot, position)) {
-        float *copy = sampler->copies + (size_t)thread * n;
-        memcpy(copy, logits, n * sizeof *copy);
-        process(slot, n, position, copy);
-        processed = copy;
+    *out = logits;
+    if (!is_processed(slot, position, mask, n))
+        return best_of(logits, n, out_best);
+    float *copy = sampler->copies + (size_t)thread * n;
+    *out = copy;
+    copy_logits(logits, n, mask, copy);
+    process(slot, n, copy);
+    if (stops_are_masked(slot, position)) {
+        forbid_stops(slot, n, copy);
+        if (best_of(copy, n, out_best))
+            return true;
+        if (!mask)
+            return false;
+        copy_logits(logits, n, mask, copy); // nothing but the end may follow
+        process(slot, n, copy);
     }
+    return best_of(copy, n, out_best);
+}
+
+bool sampler_sample(struct sampler *sampler, uint32_t thread, uint32_t slot_id, uint32_t position,
+                    const float *logits, const struct sampler_mask *mask, uint32_t *out_token,
+                    struct token_logprob *out_logprobs, uint32_t *out_n)
+{
+    const struct slot *slot = &sampler->slots[slot_id];
+    const struct sampling_params *p = &slot->params;
+    const float *prepared;
     uint32_t best;
     *out_n = 0;
-    if (!best_of(processed, n, &best))
-        return false;
-    bool greedy = p->temperature == 0.0F || p->top_p == 0.0F;
-    *out_token = greedy ? best : choose(sampler, thread, p, position, processed, best);
+    if (mask && mask->kind == STEP_MASK_ONE) {
+        best = mask->words[0];
+        if (!(logits[best] < INFINITY))
+            return false;
+        *out_token = best;
+    } else {
+        if (!prepare(sampler, thread, slot, position, logits, mask, &prepared, &best))
+            return false;
+        bool greedy = p->temperature == 0.0F || p->top_p == 0.0F;
+        *out_token = greedy ? best : choose(sampler, thread, p, position, prepared, best);
+    }
     if (p->n_logprobs < 0)
         return true;
     *out_n = 1 + (uint32_t)p->n_logprobs;
-    return sampler_logprobs(logits, n, *out_token, (uint32_t)p->n_logprobs, out_logprobs);
+    return sampler_logprobs(logits, sampler->vocab_size, *out_token, (uint32_t)p->n_logprobs,
+                            out_logprobs);
 }
 
 bool sampler_logprobs(const float *logits, uint32_t n, uint32_t token, uint32_t n_best,

@@ -29,12 +29,22 @@ void sampler_start(struct sampler *sampler, const struct step_start *start,
 void sampler_observe(struct sampler *sampler, uint32_t slot, uint32_t first_position,
                      const uint32_t *tokens, uint32_t n);
 
-/* Samples the token that will stand at position, from logits [vocab_size].
+/* What a token may be (engine/step.h, checked); ids from n_ids on are not allowed. */
+struct sampler_mask {
+    enum step_mask_kind kind;
+    uint32_t n_ids;
+    const uint32_t *words; /* [n_words] */
+    uint32_t n_words;
+};
+
+/* Samples the token that will stand at position, from logits [vocab_size]; mask: NULL, or what it
+ * may be. Stop ids that min_tokens masks are allowed again when the mask leaves nothing else.
  * *out_logprobs [1 + n_logprobs] gets the token's entry and the best ones when n_logprobs >= 0;
- * *out_n how many. False: NaN, +inf, or nothing left to choose from. thread < n_threads. */
+ * *out_n how many. False: NaN or +inf among what is allowed, or nothing left to choose from.
+ * thread < n_threads. */
 bool sampler_sample(struct sampler *sampler, uint32_t thread, uint32_t slot, uint32_t position,
-                    const float *logits, uint32_t *out_token, struct token_logprob *out_logprobs,
-                    uint32_t *out_n);
+                    const float *logits, const struct sampler_mask *mask, uint32_t *out_token,
+                    struct token_logprob *out_logprobs, uint32_t *out_n);
 
 /* The logprob of token among logits [vocab_size], then the n_best highest (lower id on ties):
  * out [1 + n_best]. False: NaN or +inf. */

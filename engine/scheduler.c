@@ -1,5 +1,5 @@
 /* engine/scheduler.c - sequences come, their steps come back, they go. What goes into a step is in
- * scheduler_plan.c, whose pages in scheduler_pages.c.
+ * scheduler_plan.c, its masks in scheduler_masks.c, its pages in scheduler_pages.c.
  *
  * Invariants (scheduler_verify):
  * 1. Free pages and the pages of running sequences are all pages but the padding one; waiting and
@@ -8,7 +8,8 @@
  *    step in flight reads it; a freed page at once (scheduler_pages.c says why that is sound).
  * 3. A sequence's memory outlives the steps in flight that name it, so that results find it; what
  *    comes back for a removed one is dropped, for a preempted one it is kept.
- * 4. running is sorted by rank and there are never more of them than rows in a step. */
+ * 4. A step whose masks are missing is the one prepared last (scheduler_masks.c).
+ * 5. running is sorted by rank and there are never more of them than rows in a step. */
 #include "engine/scheduler_state.h"
 
 #include <stdlib.h>
@@ -59,6 +60,8 @@ enum status scheduler_create(const struct scheduler_config *config, struct sched
     s->c = *config;
     if (s->c.max_chunk_rows == 0 || s->c.max_chunk_rows > limits->max_rows)
         s->c.max_chunk_rows = limits->max_rows;
+    if (s->c.n_text_ids == 0 || s->c.n_text_ids > limits->vocab_size)
+        s->c.n_text_ids = limits->vocab_size;
     s->max_running = limits->max_slots < limits->max_rows ? limits->max_slots : limits->max_rows;
     s->table_pages = (limits->max_positions - 1) / limits->page_tokens + 1;
     sequence_heap_init(&s->waiting, scheduler_ranks_before,
@@ -184,17 +187,19 @@ bool scheduler_has_run(const struct sequence *sequence)
 
 size_t scheduler_prepare(struct scheduler *s, void *message)
 {
-    if (s->n_prepared - s->n_completed == SCHEDULER_MAX_STEPS_IN_FLIGHT)
+    if (s->n_prepared - s->n_completed == SCHEDULER_MAX_STEPS_IN_FLIGHT || s->masks_missing)
         return 0;
     uint64_t step_id = s->n_prepared + 1;
     struct planned_step *plan = &s->steps[step_id % SCHEDULER_MAX_STEPS_IN_FLIGHT];
     plan->step_id = step_id;
     plan->n_seqs = 0;
+    plan->n_masked = 0;
     step_builder_begin(&s->builder, step_id);
     scheduler_plan_step(s, plan);
     if (plan->n_seqs == 0)
         return 0;
     s->n_prepared = step_id;
+    s->masks_missing = plan->n_masked > 0;
     return step_builder_write(&s->builder, message);
 }
 
@@ -236,6 +241,9 @@ static bool result_matches(const struct planned_step *plan, const struct step_re
         uint32_t next = i + 1 == plan->n_seqs ? result->header->n_logprobs
                                               : result->seqs[i + 1].logprobs_offset;
         bool token = seq->flags & STEP_RESULT_TOKEN;
+        if (token && rows->sequence->n_forced > 0 &&
+            seq->token != rows->sequence->generated[rows->sequence->n_generated])
+            return false;
         if (token != ((rows->flags & STEP_SAMPLE) != 0) || end != next || seq->n_top + 1 < n ||
             seq->n_prompt_rows != n_prompt_rows ||
             (n_prompt_rows > 0 && seq->n_prompt_top != (uint32_t)n_prompt_top))
@@ -257,10 +265,14 @@ static struct sequence_output take_output(const struct planned_rows *rows,
         return output;
     const struct token_logprob *logprobs = result->logprobs + seq->logprobs_offset;
     if (rows->flags & STEP_SAMPLE) {
+        output.forced = sequence->generated + sequence->n_generated + 1;
+        output.n_forced = sequence->n_forced;
         sequence->generated[sequence->n_generated++] = seq->token;
         output.has_token = true;
         output.token = seq->token;
         output.n_generated = sequence->n_generated;
+        sequence->n_generated += sequence->n_forced;
+        sequence->n_forced = 0;
         output.n_logprobs = wanted_logprobs(rows);
         output.logprobs = logprobs;
     }
@@ -308,12 +320,14 @@ void scheduler_reset(struct scheduler *s)
         for (uint32_t i = 0; i < plan->n_seqs; i++) {
             struct sequence *sequence = plan->rows[i].sequence;
             sequence->n_pending = 0;
+            sequence->n_forced = 0;
             if (--sequence->n_in_flight == 0 && sequence->state == SEQUENCE_REMOVED)
                 free_sequence(sequence);
         }
     }
     s->n_prepared = 0;
     s->n_completed = 0;
+    s->masks_missing = false;
     for (uint32_t i = 0; i < s->c.limits.max_slots; i++)
         s->slot_last_step[i] = 0;
 }

@@ -8,7 +8,11 @@
  * as if nothing had happened. The first in rank can take the pages of all others and was refused
  * when it did not fit alone, so there is always progress.
  * Several steps may be in flight: a row whose token is not known yet takes it from its slot.
- * Cost per step: rows and changes, never context. Memory: none per step. Thread: the engine's. */
+ * Sequences that are masked get a mask for each token that is sampled, once all tokens before it
+ * are known: in a message behind the step's, without which no further step is prepared. A mask of
+ * one token may bring more tokens that must follow it; they are taken as known without being
+ * sampled, so the next step computes them together. Cost per step: rows and changes, never context.
+ * Memory: none per step. Thread: the engine's. */
 #ifndef GEMMAD_ENGINE_SCHEDULER_H
 #define GEMMAD_ENGINE_SCHEDULER_H
 
@@ -25,6 +29,7 @@ struct sequence;
 
 struct scheduler_config {
     struct step_limits limits; /* n_pages, page_tokens and n_groups as in kv */
+    uint32_t n_text_ids;       /* ids from here on are never allowed by a mask; 0: vocab_size */
     struct kv_params kv;
     uint32_t max_chunk_rows; /* prefill rows of one sequence in a step; 0: max_rows */
 };
@@ -47,6 +52,7 @@ struct sequence_config {
     int32_t priority;
     uint64_t arrival;     /* unique for a request */
     uint32_t index;       /* among the request's sequences */
+    bool masked;          /* its owner is asked for a mask of every token */
     uint64_t deadline_ns; /* UINT64_MAX: none */
     void *owner;          /* comes back with every output */
 };
@@ -67,12 +73,35 @@ bool scheduler_has_run(const struct sequence *sequence);
 /* Writes the next step to message (step_max_bytes); its length, or 0: nothing can run now. */
 size_t scheduler_prepare(struct scheduler *scheduler, void *message);
 
+/* What a sequence's owner says of its next token. */
+struct sequence_mask {
+    enum step_mask_kind kind;
+    uint32_t ids[STEP_MASK_MAX_IDS]; /* ONE: the first; NOT: n_ids of them */
+    uint32_t n_ids;
+    uint32_t *bits; /* BITS: to be filled in, [step_mask_bits_words(vocab_size)] */
+    /* ONE: tokens that follow it whatever happens, [n_forced], copied; with it no more than
+     * max_tokens leaves. */
+    const uint32_t *forced;
+    uint32_t n_forced;
+};
+
+/* Fills in out, which says ALL. May remove any sequence. */
+typedef void scheduler_mask_fn(void *context, void *owner, struct sequence_mask *out);
+
+/* Whether the step prepared last waits for masks that can be told now. */
+bool scheduler_masks_are_due(const struct scheduler *scheduler);
+/* Writes them to message (step_max_bytes); its length. */
+size_t scheduler_write_masks(struct scheduler *scheduler, void *message, scheduler_mask_fn *mask,
+                             void *context);
+
 /* What a step brought for one sequence. Lives during the call. */
 struct sequence_output {
     bool bad_logits; /* nothing else is set; remove the sequence */
     bool has_token;
     uint32_t token;
-    uint32_t n_generated;                 /* tokens generated, this one included */
+    uint32_t n_generated;   /* tokens generated, this one included */
+    const uint32_t *forced; /* [n_forced] that follow it; gone with the sequence */
+    uint32_t n_forced;
     const struct token_logprob *logprobs; /* [n_logprobs]; 0: none wanted */
     uint32_t n_logprobs;
     /* logprobs of the prompt's tokens first_prompt_token.., n_prompt_top + 1 entries each */

@@ -64,8 +64,8 @@ static uint32_t row_flags(const struct sequence *sequence, uint32_t n)
     uint32_t first = sequence->n_computed;
     uint32_t flags = 0;
     if (first + n == sequence_length(sequence))
-        flags |= STEP_SAMPLE;
-    if (sequence->n_pending > 0)
+        flags |= sequence->c.masked ? STEP_SAMPLE | STEP_MASKED : STEP_SAMPLE;
+    if (sequence->n_pending > 0 && sequence->n_forced == 0)
         flags |= STEP_TOKEN_FROM_SLOT;
     if (wants_prompt_logprobs(sequence) && first >= sequence->n_prompt_logprobs &&
         first + 1 < sequence->c.n_prompt)
@@ -116,6 +116,7 @@ static void add_rows(struct scheduler *s, struct planned_step *plan, struct sequ
     sequence->n_computed = end;
     if (seq.flags & STEP_SAMPLE)
         sequence->n_pending++;
+    plan->n_masked += (seq.flags & STEP_MASKED) != 0;
     scheduler_promise_pages(s, sequence);
 }
 

@@ -11,8 +11,9 @@
 
 enum sequence_state { SEQUENCE_WAITING, SEQUENCE_RUNNING, SEQUENCE_REMOVED };
 
-/* Its length is n_prompt + n_generated + n_pending; positions below n_computed have been given to
- * steps since it last took a slot. */
+/* Its length is n_prompt + n_generated + n_pending + n_forced; positions below n_computed have been
+ * given to steps since it last took a slot. Forced tokens are those behind the pending one of the
+ * oldest step in flight; it and they are known and stand in generated behind the n_generated. */
 struct sequence {
     struct sequence_config c;
     enum sequence_state state;
@@ -20,6 +21,7 @@ struct sequence {
     uint32_t *generated;                  /* [max_tokens], from the first admission on */
     uint32_t n_generated;
     uint32_t n_pending; /* sampled by steps in flight */
+    uint32_t n_forced;
     uint32_t n_computed;
     uint32_t n_in_flight;       /* steps in flight that name it */
     uint32_t n_prompt_logprobs; /* of prompt tokens 1.. that have come back */
@@ -43,6 +45,7 @@ struct planned_rows {
 struct planned_step {
     uint64_t step_id;
     uint32_t n_seqs;
+    uint32_t n_masked;
     struct planned_rows *rows; /* [max_slots] */
 };
 
@@ -67,20 +70,22 @@ struct scheduler {
 
     struct planned_step steps[SCHEDULER_MAX_STEPS_IN_FLIGHT];
     uint64_t n_prepared, n_completed; /* step ids; step i is steps[i % MAX] */
+    bool masks_missing;               /* of the step prepared last */
     uint64_t n_preemptions;
 };
 
 static inline uint32_t sequence_length(const struct sequence *sequence)
 {
-    return sequence->c.n_prompt + sequence->n_generated + sequence->n_pending;
+    return sequence->c.n_prompt + sequence->n_generated + sequence->n_pending + sequence->n_forced;
 }
 
 /* Rows it could have in the next step; 1: it decodes (or its prefill is all but done). */
 static inline uint32_t sequence_wanted_rows(const struct sequence *sequence)
 {
-    if (sequence->n_generated + sequence->n_pending == sequence->c.max_tokens)
+    uint32_t length = sequence_length(sequence);
+    if (length - sequence->c.n_prompt == sequence->c.max_tokens)
         return 0;
-    return sequence_length(sequence) - sequence->n_computed;
+    return length - sequence->n_computed;
 }
 
 /* By priority, arrival, index. */

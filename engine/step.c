@@ -44,12 +44,41 @@ static size_t message_bytes(size_t n_starts, size_t n_page_updates, size_t n_seq
     return fits ? bytes : 0;
 }
 
+size_t step_masks_bytes(uint32_t n_masks, uint32_t n_words)
+{
+    return sizeof(struct step_masks_header) + (size_t)n_masks * sizeof(struct step_mask) +
+           (size_t)n_words * sizeof(uint32_t);
+}
+
+uint32_t step_mask_bits_words(uint32_t vocab_size)
+{
+    return vocab_size / 32 + (vocab_size % 32 != 0);
+}
+
+uint32_t *step_masks_words(void *message, uint32_t n_masks)
+{
+    struct step_masks_header *header = message;
+    return (uint32_t *)((struct step_mask *)(header + 1) + n_masks);
+}
+
+// Words of all masks together; 0 when they cannot be counted.
+static uint32_t max_mask_words(const struct step_limits *limits)
+{
+    uint32_t each = step_mask_bits_words(limits->vocab_size);
+    if (each < STEP_MASK_MAX_IDS)
+        each = STEP_MASK_MAX_IDS;
+    uint32_t all;
+    return __builtin_mul_overflow(each, limits->max_slots, &all) ? 0 : all;
+}
+
 size_t step_max_bytes(const struct step_limits *limits)
 {
-    if (!limits_valid(limits))
+    if (!limits_valid(limits) || max_mask_words(limits) == 0)
         return 0;
-    return message_bytes(limits->max_slots, step_max_page_updates(limits), limits->max_slots,
-                         limits->max_rows, limits->max_blob_bytes);
+    size_t step = message_bytes(limits->max_slots, step_max_page_updates(limits), limits->max_slots,
+                                limits->max_rows, limits->max_blob_bytes);
+    size_t masks = step_masks_bytes(limits->max_slots, max_mask_words(limits));
+    return step > 0 && step < masks ? masks : step;
 }
 
 static enum status broken(struct error *err, const char *what, uint64_t got, uint64_t limit)
@@ -137,9 +166,12 @@ static enum status check_page_update(const struct step_page_update *u,
 static enum status check_seq(const struct step_seq *seq, const struct step_limits *limits,
                              struct error *err)
 {
-    const uint32_t all_flags = STEP_SAMPLE | STEP_TOKEN_FROM_SLOT | STEP_PROMPT_LOGPROBS;
+    const uint32_t all_flags = STEP_SAMPLE | STEP_TOKEN_FROM_SLOT | STEP_PROMPT_LOGPROBS |
+                               STEP_MASKED;
     REQUIRE(seq->slot < limits->max_slots, "a sequence's slot", seq->slot, limits->max_slots);
     REQUIRE((seq->flags & ~all_flags) == 0, "a sequence's flags", seq->flags, all_flags);
+    if (seq->flags & STEP_MASKED)
+        REQUIRE(seq->flags & STEP_SAMPLE, "a masked sequence's flags", seq->flags, all_flags);
     REQUIRE(seq->n_rows >= 1, "a sequence's n_rows", seq->n_rows, 1);
     uint64_t end = (uint64_t)seq->first_position + seq->n_rows;
     REQUIRE(end <= limits->max_positions, "a sequence's end", end, limits->max_positions);
@@ -213,6 +245,66 @@ enum status step_open(const void *message, size_t n, const struct step_limits *l
     if (st == STATUS_OK)
         *out = step;
     return st;
+}
+
+static enum status check_mask(const struct step_mask *mask, const uint32_t *words, uint32_t slot,
+                              const struct step_masks_header *header,
+                              const struct step_limits *limits, struct error *err)
+{
+    REQUIRE(mask->slot == slot, "a mask's slot", mask->slot, slot);
+    REQUIRE(mask->kind <= STEP_MASK_BITS, "a mask's kind", mask->kind, STEP_MASK_BITS);
+    uint32_t most = STEP_MASK_MAX_IDS;
+    bool is_exact = mask->kind != STEP_MASK_NOT;
+    if (mask->kind == STEP_MASK_BITS)
+        most = step_mask_bits_words(limits->vocab_size);
+    else if (is_exact)
+        most = mask->kind == STEP_MASK_ONE;
+    REQUIRE(mask->n_words <= most && (!is_exact || mask->n_words == most), "a mask's n_words",
+            mask->n_words, most);
+    if (mask->kind == STEP_MASK_BITS)
+        return STATUS_OK;
+    for (uint32_t i = 0; i < mask->n_words; i++)
+        REQUIRE(words[i] < header->n_ids, "a mask's token", words[i], header->n_ids);
+    return STATUS_OK;
+}
+
+enum status step_masks_open(const void *message, size_t n, const struct step *step,
+                            const struct step_limits *limits, struct step_masks *out,
+                            struct error *err)
+{
+    const struct step_masks_header *header = message;
+    enum status st = check_place(message, n, sizeof *header, limits, err);
+    if (st != STATUS_OK)
+        return st;
+    REQUIRE(header->step_id == step->header->step_id, "the masks' step_id", header->step_id,
+            step->header->step_id);
+    REQUIRE(header->n_masks <= limits->max_slots, "n_masks", header->n_masks, limits->max_slots);
+    REQUIRE(header->n_words <= max_mask_words(limits), "n_words", header->n_words,
+            max_mask_words(limits));
+    REQUIRE(header->n_ids <= limits->vocab_size, "n_ids", header->n_ids, limits->vocab_size);
+    size_t wanted = step_masks_bytes(header->n_masks, header->n_words);
+    REQUIRE(wanted == n, "the masks' length", n, wanted);
+    struct step_masks masks = {.header = header, .masks = (const struct step_mask *)(header + 1)};
+    masks.words = (const uint32_t *)(masks.masks + header->n_masks);
+    uint32_t at = 0;
+    uint32_t words_at = 0;
+    for (uint32_t i = 0; i < step->header->n_seqs; i++) {
+        const struct step_seq *seq = &step->seqs[i];
+        if (!(seq->flags & STEP_MASKED))
+            continue;
+        REQUIRE(at < header->n_masks, "n_masks", header->n_masks, at + 1);
+        const struct step_mask *mask = &masks.masks[at++];
+        REQUIRE(mask->n_words <= header->n_words - words_at, "a mask's n_words", mask->n_words,
+                header->n_words - words_at);
+        st = check_mask(mask, masks.words + words_at, seq->slot, header, limits, err);
+        if (st != STATUS_OK)
+            return st;
+        words_at += mask->n_words;
+    }
+    REQUIRE(at == header->n_masks, "n_masks", header->n_masks, at);
+    REQUIRE(words_at == header->n_words, "n_words", header->n_words, words_at);
+    *out = masks;
+    return STATUS_OK;
 }
 
 static size_t result_bytes(size_t n_seqs, size_t n_logprobs)

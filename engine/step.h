@@ -60,6 +60,7 @@ enum step_seq_flags {
     STEP_SAMPLE = 1,          /* sample after the last row (prompt complete, or decode) */
     STEP_TOKEN_FROM_SLOT = 2, /* the (single) row's token is the one last sampled for the slot */
     STEP_PROMPT_LOGPROBS = 4, /* every row's logprob of the token that follows it */
+    STEP_MASKED = 8, /* with STEP_SAMPLE: sampled from what the step's masks message allows */
 };
 
 struct step_seq {
@@ -85,12 +86,57 @@ struct step {
     const unsigned char *blob;                   /* [blob_bytes] */
 };
 
-/* 0 (and for the result likewise): the limits make no sense. Messages stand at multiples of 8. */
+/* The longest of a step and its masks; 0 (and for the result likewise): the limits make no sense.
+ * Messages stand at multiples of 8. */
 size_t step_max_bytes(const struct step_limits *limits);
 size_t step_max_page_updates(const struct step_limits *limits);
 /* INTERNAL: the message breaks a rule, which one. */
 NODISCARD enum status step_open(const void *message, size_t n, const struct step_limits *limits,
                                 struct step *out, struct error *err);
+
+/* Behind a step with STEP_MASKED sequences, before the next step, the ring carries its masks: what
+ * each of them may sample. They are a message apart because they depend on tokens that are not yet
+ * known when the step is written; rank 0 takes them between the forward pass and sampling, the
+ * other ranks skip them. struct step_masks_header, then its masks in the order of the step's masked
+ * sequences, then their words in the same order, without gaps. */
+enum step_mask_kind {
+    STEP_MASK_ALL,  /* no words */
+    STEP_MASK_ONE,  /* one word: the only token */
+    STEP_MASK_NOT,  /* at most STEP_MASK_MAX_IDS words: all tokens but these */
+    STEP_MASK_BITS, /* step_mask_bits_words: bit id % 32 of word id / 32 */
+};
+
+#define STEP_MASK_MAX_IDS 16
+
+struct step_masks_header {
+    uint64_t step_id;
+    uint32_t n_masks;
+    uint32_t n_words;
+    uint32_t n_ids; /* ids from here on stand for no text: they are never allowed */
+    uint32_t reserved;
+};
+
+struct step_mask {
+    uint32_t slot;
+    uint32_t kind;
+    uint32_t n_words;
+};
+
+struct step_masks {
+    const struct step_masks_header *header;
+    const struct step_mask *masks; /* [n_masks] */
+    const uint32_t *words;         /* [n_words] */
+};
+
+uint32_t step_mask_bits_words(uint32_t vocab_size);
+/* The place of the words. */
+uint32_t *step_masks_words(void *message, uint32_t n_masks);
+size_t step_masks_bytes(uint32_t n_masks, uint32_t n_words);
+/* INTERNAL: the message breaks a rule, or is not for this step, which was opened with the same
+ * limits. */
+NODISCARD enum status step_masks_open(const void *message, size_t n, const struct step *step,
+                                      const struct step_limits *limits, struct step_masks *out,
+                                      struct error *err);
 
 struct token_logprob {
     uint32_t token_id;
@@ -103,6 +149,7 @@ struct step_result_header {
     uint32_t n_logprobs; /* entries in the array behind the sequences */
     uint64_t forward_ns; /* where the step's time went */
     uint64_t sample_ns;
+    uint64_t mask_wait_ns; /* of sample_ns: rank 0 was ready before the masks were there */
 };
 
 enum step_result_flags {

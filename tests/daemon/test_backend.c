@@ -103,6 +103,44 @@ TEST(two_steps_are_in_flight_and_not_three)
     close_group(&g);
 }
 
+static void submit_masks(struct group *g, char mark)
+{
+    char *memory = g->engine.begin_masks(g->engine.context);
+    ASSERT(memory);
+    memory[0] = mark;
+    g->engine.submit_masks(g->engine.context, 1);
+}
+
+TEST(masks_stand_behind_their_step_and_there_is_room_before_a_step_is_released)
+{
+    struct group g;
+    open_group(&g);
+    submit(&g, 'a');
+    submit_masks(&g, 'A');
+    for (int i = 0; i < 20; i++) {
+        char mark = (char)('a' + i);
+        submit(&g, (char)(mark + 1));
+        submit_masks(&g, (char)(mark - 'a' + 'A' + 1));
+        const void *step, *masks;
+        size_t n;
+        for (int rank = 0; rank < 2; rank++) {
+            ASSERT_OK(ring_read(g.steps[rank], 0, &step, &n));
+            ASSERT_OK(ring_read(g.steps[rank], 0, &masks, &n));
+            ASSERT_EQ(*(const char *)step, mark);
+            ASSERT_EQ(*(const char *)masks, mark - 'a' + 'A');
+        }
+        *(char *)ring_begin_write(g.results) = mark;
+        ring_publish(g.results, 1);
+        take_result(&g, mark);
+        ASSERT(g.engine.begin_step(g.engine.context));
+        for (int rank = 0; rank < 2; rank++) {
+            ring_release(g.steps[rank]);
+            ring_release(g.steps[rank]);
+        }
+    }
+    close_group(&g);
+}
+
 static void *wake_engine(void *argument)
 {
     struct group *g = argument;

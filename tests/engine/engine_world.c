@@ -174,7 +174,8 @@ uint32_t expected(const struct request *request, uint32_t choice, uint32_t i)
     memcpy(tokens, prompt, sizeof prompt);
     for (uint32_t k = 0; k <= i; k++)
         tokens[N_PROMPT + k] = fake_token(&kv, VOCAB, &sampling, request->stop_ids,
-                                          (uint32_t)request->n_stop_ids, tokens, N_PROMPT + k);
+                                          (uint32_t)request->n_stop_ids, NULL, tokens,
+                                          N_PROMPT + k);
     return tokens[N_PROMPT + i];
 }
 

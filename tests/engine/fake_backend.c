@@ -14,8 +14,10 @@ void fake_backend_init(struct fake_backend *b, const struct step_limits *limits,
 {
     *b = (struct fake_backend){.held = false};
     fake_device_init(&b->device, limits, kv);
-    for (int i = 0; i < FAKE_BACKEND_STEPS; i++)
+    for (int i = 0; i < FAKE_BACKEND_STEPS; i++) {
         b->messages[i] = mem_zeroed(step_max_bytes(limits), 1);
+        b->masks[i] = mem_zeroed(step_max_bytes(limits), 1);
+    }
     b->result = mem_zeroed(step_result_max_bytes(limits), 1);
     pthread_mutex_init(&b->lock, NULL);
     pthread_condattr_t attributes;
@@ -28,8 +30,10 @@ void fake_backend_init(struct fake_backend *b, const struct step_limits *limits,
 void fake_backend_finish(struct fake_backend *b)
 {
     fake_device_finish(&b->device);
-    for (int i = 0; i < FAKE_BACKEND_STEPS; i++)
+    for (int i = 0; i < FAKE_BACKEND_STEPS; i++) {
         free(b->messages[i]);
+        free(b->masks[i]);
+    }
     free(b->result);
     pthread_mutex_destroy(&b->lock);
     pthread_cond_destroy(&b->changed);
@@ -46,7 +50,22 @@ static void *begin_step(void *context)
 static void submit_step(void *context, size_t n_bytes)
 {
     struct fake_backend *b = context;
-    b->lengths[b->n_submitted++ % FAKE_BACKEND_STEPS] = n_bytes;
+    uint64_t at = b->n_submitted++ % FAKE_BACKEND_STEPS;
+    b->lengths[at] = n_bytes;
+    b->masks_lengths[at] = 0;
+}
+
+static void *begin_masks(void *context)
+{
+    struct fake_backend *b = context;
+    return b->masks[(b->n_submitted - 1) % FAKE_BACKEND_STEPS];
+}
+
+static void submit_masks(void *context, size_t n_bytes)
+{
+    struct fake_backend *b = context;
+    b->masks_lengths[(b->n_submitted - 1) % FAKE_BACKEND_STEPS] = n_bytes;
+    b->n_masks++;
 }
 
 // Under the lock. Waits for a result that may be read, a wake, or the time limit.
@@ -84,7 +103,9 @@ static enum status read_result(void *context, uint64_t timeout_ns, const void **
     if (st != STATUS_OK)
         return st;
     uint64_t at = b->n_read % FAKE_BACKEND_STEPS;
-    *n = fake_device_run(&b->device, b->messages[at], b->lengths[at], b->result);
+    const void *masks = b->masks_lengths[at] > 0 ? b->masks[at] : NULL;
+    *n = fake_device_run(&b->device, b->messages[at], b->lengths[at], masks, b->masks_lengths[at],
+                         b->result);
     if (*n == 0) {
         fprintf(stderr, "fake device: %s\n", b->device.failure);
         abort();
@@ -114,6 +135,8 @@ struct engine_backend fake_backend_for_engine(struct fake_backend *b)
         .context = b,
         .begin_step = begin_step,
         .submit_step = submit_step,
+        .begin_masks = begin_masks,
+        .submit_masks = submit_masks,
         .read_result = read_result,
         .release_result = release_result,
         .wake = wake,

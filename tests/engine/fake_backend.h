@@ -18,7 +18,10 @@ struct fake_backend {
     struct fake_device device;
     void *messages[FAKE_BACKEND_STEPS];
     size_t lengths[FAKE_BACKEND_STEPS];
+    void *masks[FAKE_BACKEND_STEPS];
+    size_t masks_lengths[FAKE_BACKEND_STEPS]; /* 0: not there yet */
     uint64_t n_submitted, n_read;
+    uint64_t n_masks; /* messages */
     void *result;
     bool woken, held, lost;
     uint64_t n_results_allowed; /* while held */

@@ -62,24 +62,51 @@ static bool masked(const struct sampling_params *sampling, const uint32_t *stop_
     return false;
 }
 
-static uint32_t choose(uint64_t hash, uint32_t vocab_size, const struct sampling_params *sampling,
-                       const uint32_t *stop_ids, uint32_t n_stop_ids, uint32_t length)
+static bool allowed(const struct fake_mask *mask, uint32_t token)
 {
-    uint32_t token = (uint32_t)((hash ^ hash >> 29) % vocab_size);
-    while (masked(sampling, stop_ids, n_stop_ids, length - sampling->n_prompt_tokens, token))
-        token = (token + 1) % vocab_size;
-    return token;
+    if (!mask)
+        return true;
+    if (token >= mask->n_ids)
+        return false;
+    bool named = false;
+    for (uint32_t i = 0; i < mask->n_words && mask->kind != STEP_MASK_BITS; i++)
+        named |= mask->words[i] == token;
+    switch (mask->kind) {
+    case STEP_MASK_ONE:
+        return named;
+    case STEP_MASK_BITS:
+        return mask->words[token / 32] >> token % 32 & 1;
+    default:
+        return !named;
+    }
+}
+
+// vocab_size: nothing is allowed.
+static uint32_t choose(uint64_t hash, uint32_t vocab_size, const struct sampling_params *sampling,
+                       const uint32_t *stop_ids, uint32_t n_stop_ids, const struct fake_mask *mask,
+                       uint32_t length)
+{
+    uint32_t n_generated = length - sampling->n_prompt_tokens;
+    for (int with_stops = 0; with_stops < (mask ? 2 : 1); with_stops++) {
+        uint32_t token = (uint32_t)((hash ^ hash >> 29) % vocab_size);
+        for (uint32_t i = 0; i < vocab_size; i++, token = (token + 1) % vocab_size)
+            if (allowed(mask, token) &&
+                (with_stops || !masked(sampling, stop_ids, n_stop_ids, n_generated, token)))
+                return token;
+    }
+    return vocab_size;
 }
 
 uint32_t fake_token(const struct kv_params *kv, uint32_t vocab_size,
                     const struct sampling_params *sampling, const uint32_t *stop_ids,
-                    uint32_t n_stop_ids, const uint32_t *tokens, uint32_t n)
+                    uint32_t n_stop_ids, const struct fake_mask *mask, const uint32_t *tokens,
+                    uint32_t n)
 {
     uint64_t hash = mix(FNV_START, sampling->seed);
     for (uint32_t g = 0; g < kv->n_groups; g++)
         for (uint32_t p = first_seen(kv, g, n - 1); p < n; p++)
             hash = mix(hash, tokens[p]);
-    return choose(hash, vocab_size, sampling, stop_ids, n_stop_ids, n);
+    return choose(hash, vocab_size, sampling, stop_ids, n_stop_ids, mask, n);
 }
 
 float fake_logprob(uint32_t position, uint32_t i)
@@ -149,7 +176,8 @@ struct fake_result {
 };
 
 static void run_rows(struct fake_device *d, const struct step_seq *seq, const uint32_t *tokens,
-                     struct step_result_seq *out, struct fake_result *result)
+                     const struct fake_mask *mask, struct step_result_seq *out,
+                     struct fake_result *result)
 {
     struct fake_slot *slot = &d->slots[seq->slot];
     uint32_t vocab_size = d->limits.vocab_size;
@@ -168,12 +196,16 @@ static void run_rows(struct fake_device *d, const struct step_seq *seq, const ui
     d->n_rows += seq->n_rows;
     if (seq->flags & STEP_SAMPLE) {
         slot->last_token = choose(hash, vocab_size, &slot->sampling, slot->stop_ids,
-                                  slot->n_stop_ids, end);
+                                  slot->n_stop_ids, mask, end);
         out->token = slot->last_token;
         out->flags = STEP_RESULT_TOKEN;
+        if (slot->last_token == vocab_size)
+            *out = (struct step_result_seq){.slot = seq->slot,
+                                            .flags = STEP_RESULT_BAD_LOGITS,
+                                            .logprobs_offset = out->logprobs_offset};
         if (d->has_bad_seed && d->bad_seed == slot->sampling.seed)
             out->flags = STEP_RESULT_BAD_LOGITS;
-        if (slot->sampling.n_logprobs >= 0) {
+        if (slot->sampling.n_logprobs >= 0 && slot->last_token < vocab_size) {
             out->n_top = (uint32_t)slot->sampling.n_logprobs;
             put_logprobs(result->logprobs + result->header->n_logprobs, out->token, end, out->n_top,
                          vocab_size);
@@ -195,15 +227,49 @@ static void run_rows(struct fake_device *d, const struct step_seq *seq, const ui
     }
 }
 
-size_t fake_device_run(struct fake_device *d, const void *message, size_t n, void *memory)
+static enum status open_messages(struct fake_device *d, const void *message, size_t n,
+                                 const void *masks, size_t masks_n, struct step *step,
+                                 struct step_masks *out)
+{
+    struct error err = {0};
+    enum status st = step_open(message, n, &d->limits, step, &err);
+    if (st == STATUS_OK && masks)
+        st = step_masks_open(masks, masks_n, step, &d->limits, out, &err);
+    if (st != STATUS_OK && !d->failure[0])
+        snprintf(d->failure, sizeof d->failure, "%.200s", err.message);
+    return st;
+}
+
+// The masks in the order of the step's masked sequences.
+struct fake_masks {
+    const struct step_masks *masks;
+    uint32_t n_taken;
+    const uint32_t *words;
+};
+
+static const struct fake_mask *next_mask(struct fake_device *d, struct fake_masks *masks,
+                                         const struct step_seq *seq, struct fake_mask *out)
+{
+    if (!(seq->flags & STEP_MASKED))
+        return NULL;
+    if (!masks->masks->header) {
+        fail(d, "a masked sequence without a mask", seq->slot, 0);
+        return NULL;
+    }
+    const struct step_mask *mask = &masks->masks->masks[masks->n_taken++];
+    *out = (struct fake_mask){mask->kind, masks->masks->header->n_ids, masks->words, mask->n_words};
+    masks->words += mask->n_words;
+    d->n_masks++;
+    return out;
+}
+
+size_t fake_device_run(struct fake_device *d, const void *message, size_t n, const void *masks,
+                       size_t masks_n, void *memory)
 {
     struct step step;
-    struct error err = {0};
-    if (step_open(message, n, &d->limits, &step, &err) != STATUS_OK) {
-        if (!d->failure[0])
-            snprintf(d->failure, sizeof d->failure, "%.200s", err.message);
+    struct step_masks step_masks = {0};
+    if (open_messages(d, message, n, masks, masks_n, &step, &step_masks) != STATUS_OK)
         return 0;
-    }
     if (step.header->step_id != ++d->n_steps)
         fail(d, "steps have a gap", step.header->step_id, d->n_steps);
     for (uint32_t i = 0; i < step.header->n_starts; i++)
@@ -220,8 +286,11 @@ size_t fake_device_run(struct fake_device *d, const void *message, size_t n, voi
     *result.header = (struct step_result_header){.step_id = step.header->step_id,
                                                  .n_seqs = step.header->n_seqs};
     const uint32_t *tokens = step.tokens;
+    struct fake_masks left = {.masks = &step_masks, .words = step_masks.words};
     for (uint32_t i = 0; i < step.header->n_seqs; i++) {
-        run_rows(d, &step.seqs[i], tokens, &result.seqs[i], &result);
+        struct fake_mask mask;
+        run_rows(d, &step.seqs[i], tokens, next_mask(d, &left, &step.seqs[i], &mask),
+                 &result.seqs[i], &result);
         tokens += step.seqs[i].n_rows;
     }
     if (d->failure[0])

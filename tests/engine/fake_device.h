@@ -37,6 +37,7 @@ struct fake_device {
     uint64_t n_steps;
     uint64_t n_prompt_logprobs; /* computed */
     uint64_t n_rows;
+    uint64_t n_masks;
     uint64_t bad_seed; /* this sequence's logits are bad */
     bool has_bad_seed;
     char failure[256]; /* the first thing that went wrong, or "" */
@@ -45,13 +46,25 @@ struct fake_device {
 void fake_device_init(struct fake_device *device, const struct step_limits *limits,
                       const struct kv_params *kv);
 void fake_device_finish(struct fake_device *device);
-/* Runs a step and writes its result (step_result_max_bytes); returns its length, 0 on a failure. */
-size_t fake_device_run(struct fake_device *device, const void *message, size_t n, void *result);
+/* Runs a step, with its masks if it has masked sequences (else NULL), and writes its result
+ * (step_result_max_bytes); returns its length, 0 on a failure. */
+size_t fake_device_run(struct fake_device *device, const void *message, size_t n, const void *masks,
+                       size_t masks_n, void *result);
 
-/* The token that follows tokens[0..n). Stop ids are masked while min_tokens is not reached. */
+/* What the token may be. */
+struct fake_mask {
+    uint32_t kind; /* enum step_mask_kind */
+    uint32_t n_ids;
+    const uint32_t *words;
+    uint32_t n_words;
+};
+
+/* The token that follows tokens[0..n), of those that mask allows (NULL: all). Stop ids are masked
+ * while min_tokens is not reached. */
 uint32_t fake_token(const struct kv_params *kv, uint32_t vocab_size,
                     const struct sampling_params *sampling, const uint32_t *stop_ids,
-                    uint32_t n_stop_ids, const uint32_t *tokens, uint32_t n);
+                    uint32_t n_stop_ids, const struct fake_mask *mask, const uint32_t *tokens,
+                    uint32_t n);
 /* What the device gives as the logprob of entry i of the token at a position. */
 float fake_logprob(uint32_t position, uint32_t i);
 

@@ -37,7 +37,7 @@ static uint32_t sample(struct sampler *sampler, const float *logits, uint32_t po
 {
     uint32_t token, n;
     struct token_logprob logprobs[1 + SAMPLING_MAX_TOP_LOGPROBS];
-    ASSERT(sampler_sample(sampler, 0, 1, position, logits, &token, logprobs, &n));
+    ASSERT(sampler_sample(sampler, 0, 1, position, logits, NULL, &token, logprobs, &n));
     return token;
 }
 
@@ -211,7 +211,7 @@ TEST(biases_are_added_and_logprobs_are_the_models)
         sum += exp(logits[i]);
     uint32_t token, n;
     struct token_logprob out[3];
-    ASSERT(sampler_sample(sampler, 0, 1, 4, logits, &token, out, &n));
+    ASSERT(sampler_sample(sampler, 0, 1, 4, logits, NULL, &token, out, &n));
     ASSERT_EQ(token, 12);
     ASSERT_EQ(n, 3);
     ASSERT_EQ(out[0].token_id, 12);
@@ -229,14 +229,132 @@ TEST(unsound_logits_are_reported)
     float logits[VOCAB] = {0};
     uint32_t token, n;
     logits[20] = NAN;
-    ASSERT(!sampler_sample(sampler, 0, 1, 4, logits, &token, NULL, &n));
+    ASSERT(!sampler_sample(sampler, 0, 1, 4, logits, NULL, &token, NULL, &n));
     logits[20] = INFINITY;
-    ASSERT(!sampler_sample(sampler, 0, 1, 4, logits, &token, NULL, &n));
+    ASSERT(!sampler_sample(sampler, 0, 1, 4, logits, NULL, &token, NULL, &n));
     for (int i = 0; i < VOCAB; i++)
         logits[i] = -INFINITY;
-    ASSERT(!sampler_sample(sampler, 0, 1, 4, logits, &token, NULL, &n));
+    ASSERT(!sampler_sample(sampler, 0, 1, 4, logits, NULL, &token, NULL, &n));
     logits[49] = -3;
-    ASSERT(sampler_sample(sampler, 0, 1, 4, logits, &token, NULL, &n));
+    ASSERT(sampler_sample(sampler, 0, 1, 4, logits, NULL, &token, NULL, &n));
     ASSERT_EQ(token, 49);
+    sampler_destroy(sampler);
+}
+
+static bool sample_masked(struct sampler *sampler, const float *logits, enum step_mask_kind kind,
+                          const uint32_t *words, uint32_t n_words, uint32_t *out)
+{
+    struct sampler_mask mask = {.kind = kind, .n_ids = VOCAB - 3, .words = words, n_words};
+    uint32_t n;
+    struct token_logprob logprobs[1 + SAMPLING_MAX_TOP_LOGPROBS];
+    return sampler_sample(sampler, 0, 1, 4, logits, &mask, out, logprobs, &n);
+}
+
+TEST(a_mask_allows_what_it_says_and_no_id_behind_the_tokenizer)
+{
+    struct sampling_params params = neutral();
+    params.temperature = 0;
+    struct sampler *sampler = started(&params);
+    float logits[VOCAB] = {0};
+    logits[VOCAB - 1] = 9; // no text
+    logits[40] = 8;
+    logits[30] = 7;
+    logits[20] = 6;
+    const uint32_t bits[] = {1U << 20, 0};
+    const uint32_t ids[] = {30, 40};
+    uint32_t token;
+    ASSERT(sample_masked(sampler, logits, STEP_MASK_ALL, NULL, 0, &token));
+    ASSERT_EQ(token, 40);
+    ASSERT(sample_masked(sampler, logits, STEP_MASK_NOT, ids, 2, &token));
+    ASSERT_EQ(token, 20);
+    ASSERT(sample_masked(sampler, logits, STEP_MASK_BITS, bits, 2, &token));
+    ASSERT_EQ(token, 20);
+    ASSERT(sample_masked(sampler, logits, STEP_MASK_ONE, ids, 1, &token));
+    ASSERT_EQ(token, 30);
+    sampler_destroy(sampler);
+}
+
+TEST(a_mask_of_nothing_is_bad_logits_and_what_is_not_allowed_may_be_nan)
+{
+    struct sampling_params params = neutral();
+    struct sampler *sampler = started(&params);
+    float logits[VOCAB] = {0};
+    const uint32_t none[] = {0, 0x38000}; // ids behind the tokenizer
+    const uint32_t some[] = {4, 0};
+    uint32_t token;
+    ASSERT(!sample_masked(sampler, logits, STEP_MASK_BITS, none, 2, &token));
+    logits[5] = NAN;
+    ASSERT(sample_masked(sampler, logits, STEP_MASK_BITS, some, 2, &token));
+    ASSERT_EQ(token, 2);
+    ASSERT(!sample_masked(sampler, logits, STEP_MASK_ALL, NULL, 0, &token));
+    logits[2] = NAN;
+    ASSERT(!sample_masked(sampler, logits, STEP_MASK_BITS, some, 2, &token));
+    ASSERT(!sample_masked(sampler, logits, STEP_MASK_ONE, (uint32_t[]){2}, 1, &token));
+    sampler_destroy(sampler);
+}
+
+TEST(bits_allow_what_they_say_under_every_filter)
+{
+    uint64_t random = 3;
+    for (int i = 0; i < 2000; i++) {
+        struct sampling_params params = neutral();
+        params.seed = (uint64_t)i;
+        params.top_k = i % 3 == 0 ? 5 : 0;
+        params.top_p = i % 2 == 0 ? 0.8F : 1;
+        params.presence_penalty = i % 5 == 0;
+        struct sampler *sampler = started(&params);
+        float logits[VOCAB];
+        some_logits((uint64_t)i, logits);
+        // Whole, empty and mixed words.
+        uint32_t bits[2];
+        for (int k = 0; k < 2; k++) {
+            uint64_t r = test_random(&random);
+            bits[k] = r % 3 == 0 ? 0 : r % 3 == 1 ? UINT32_MAX : (uint32_t)(r >> 32);
+        }
+        uint32_t token;
+        bool any = bits[0] != 0 || (bits[1] & 0x7FFF) != 0;
+        ASSERT_EQ(sample_masked(sampler, logits, STEP_MASK_BITS, bits, 2, &token), any);
+        if (any)
+            ASSERT(token < VOCAB - 3 && bits[token / 32] >> token % 32 & 1);
+        sampler_destroy(sampler);
+    }
+}
+
+TEST(stop_ids_stay_masked_until_min_tokens_unless_nothing_else_is_left)
+{
+    struct sampling_params params = neutral();
+    params.min_tokens = 10;
+    struct sampler *sampler = sampler_create(VOCAB, 2, 64, 1);
+    const uint32_t stop_ids[] = {7};
+    struct step_start start = {.slot = 1, .n_stop_ids = 1, .sampling = params};
+    sampler_start(sampler, &start, (const unsigned char *)stop_ids);
+    float logits[VOCAB] = {0};
+    logits[7] = 20;
+    const uint32_t stop_or_text[] = {1U << 7 | 1U << 9, 0};
+    const uint32_t stop_alone[] = {1U << 7, 0};
+    uint32_t token;
+    ASSERT(sample_masked(sampler, logits, STEP_MASK_BITS, stop_or_text, 2, &token));
+    ASSERT_EQ(token, 9);
+    ASSERT(sample_masked(sampler, logits, STEP_MASK_BITS, stop_alone, 2, &token));
+    ASSERT_EQ(token, 7);
+    sampler_destroy(sampler);
+}
+
+TEST(logprobs_of_a_masked_token_are_the_models)
+{
+    struct sampling_params params = neutral();
+    params.n_logprobs = 1;
+    struct sampler *sampler = started(&params);
+    float logits[VOCAB] = {0};
+    logits[3] = 5;
+    struct sampler_mask mask = {
+        .kind = STEP_MASK_ONE, .n_ids = VOCAB, .words = (uint32_t[]){8}, .n_words = 1};
+    uint32_t token, n;
+    struct token_logprob got[2], want[2];
+    ASSERT(sampler_sample(sampler, 0, 1, 4, logits, &mask, &token, got, &n));
+    ASSERT_EQ(n, 2);
+    ASSERT(sampler_logprobs(logits, VOCAB, 8, 1, want));
+    ASSERT_EQ(memcmp(got, want, sizeof got), 0);
+    ASSERT_EQ(got[1].token_id, 3);
     sampler_destroy(sampler);
 }

@@ -112,7 +112,8 @@ static void count_token(void *context, void *owner, const struct sequence_output
 static void complete(void)
 {
     uint64_t at = world.n_completed++ % MAX_MESSAGES;
-    size_t n = fake_device_run(&world.device, world.messages[at], world.lengths[at], world.result);
+    size_t n = fake_device_run(&world.device, world.messages[at], world.lengths[at], NULL, 0,
+                               world.result);
     ASSERT_STR_EQ(world.device.failure, "");
     struct step_result result;
     ASSERT_OK(step_result_open(world.result, n, &world.config.limits, &result, NULL));
@@ -346,7 +347,8 @@ TEST(a_result_that_answers_no_step_is_an_internal_error)
     open_world(40, 4, 16, 0);
     add(1, 4, 3);
     ASSERT(prepare());
-    size_t n = fake_device_run(&world.device, world.messages[0], world.lengths[0], world.result);
+    size_t n = fake_device_run(&world.device, world.messages[0], world.lengths[0], NULL, 0,
+                               world.result);
     struct step_result result;
     struct error err = {0};
     ASSERT_OK(step_result_open(world.result, n, &world.config.limits, &result, NULL));

@@ -5,6 +5,8 @@
  * cell that every row reads (fake_device.h). Here: every sequence ends once, with exactly the
  * tokens of its series, each prompt logprob comes once and in order, invariants hold after every
  * event, and at the end nothing is left.
+ * Half of the worlds mask: the series is made with the mask of each token, one token at a time, and
+ * runs of forced tokens come out the same. Masks are written at random moments after they are due.
  * GEMMAD_SIMULATOR_SEEDS: how many worlds (default 2000); GEMMAD_SIMULATOR_FIRST: the first one. */
 #include "tests/test.h"
 
@@ -23,7 +25,8 @@ struct client {
     uint32_t prompt[MAX_PROMPT];
     uint32_t stop_ids[3];
     uint32_t series[MAX_PROMPT + MAX_TOKENS]; /* the prompt and what must follow */
-    uint32_t n_to_come;                       /* tokens until it stops by itself */
+    uint32_t forced[MAX_TOKENS]; /* by token: how many are forced from here on; 0: another mask */
+    uint32_t n_to_come;          /* tokens until it stops by itself */
     uint32_t n_came;
     uint32_t n_prompt_logprobs;
     bool arrived;
@@ -33,6 +36,9 @@ struct client {
 struct message {
     void *bytes;
     size_t n;
+    void *masks;
+    size_t masks_n; /* 0: not written yet, or none */
+    bool masked;
 };
 
 struct world {
@@ -47,7 +53,8 @@ struct world {
     struct message messages[MAX_MESSAGES]; /* a queue of n_in_flight from first on */
     uint32_t first, n_in_flight;
     void *result;
-    uint64_t n_steps, n_preemptions;
+    uint64_t n_steps, n_preemptions, n_masks, n_forced;
+    bool masks;
 };
 
 static uint32_t between(struct world *w, uint32_t low, uint32_t high)
@@ -94,6 +101,8 @@ static void make_limits(struct world *w)
     memcpy(limits->n_pages, kv->n_pages, sizeof limits->n_pages);
     w->config.max_chunk_rows = one_in(w, 2) ? 0 : between(w, 1, 30);
     w->max_in_flight = between(w, 1, 3);
+    w->masks = one_in(w, 2);
+    w->config.n_text_ids = limits->vocab_size - between(w, 0, 3);
 }
 
 static void make_client(struct world *w, struct client *c, uint32_t uid)
@@ -112,6 +121,7 @@ static void make_client(struct world *w, struct client *c, uint32_t uid)
         .owner = c,
     };
     c->config.sampling.n_prompt_logprobs = one_in(w, 3) ? (int32_t)between(w, 0, 2) : -1;
+    c->config.masked = w->masks && !one_in(w, 3);
     c->config.sampling.min_tokens = one_in(w, 3) ? between(w, 0, c->config.max_tokens) : 0;
     for (uint32_t i = 0; i < c->config.n_prompt; i++)
         c->series[i] = c->prompt[i] = between(w, 0, w->config.limits.vocab_size - 1);
@@ -127,15 +137,79 @@ static bool is_stop_id(const struct client *c, uint32_t token)
     return false;
 }
 
-// What must come, from the tokens alone.
+// A number that belongs to the client's token i.
+static uint32_t number_of(const struct client *c, uint32_t i, uint32_t salt)
+{
+    uint64_t random = c->config.sampling.seed * 1000003 + i * 1009 + salt;
+    return (uint32_t)(test_random(&random) >> 40);
+}
+
+static uint32_t forced_token(const struct world *w, const struct client *c, uint32_t i)
+{
+    uint32_t token = number_of(c, i, 1) % w->config.n_text_ids;
+    for (uint32_t n = 0; is_stop_id(c, token) && n < 4; n++)
+        token = (token + 1) % w->config.n_text_ids;
+    return token;
+}
+
+static void make_forced_runs(struct client *c)
+{
+    uint32_t i = 0;
+    while (i < c->config.max_tokens) {
+        uint32_t n = number_of(c, i, 2) % 4 == 0 ? number_of(c, i, 3) % 8 + 1 : 0;
+        if (n == 0)
+            i++;
+        for (; n > 0 && i < c->config.max_tokens; n--)
+            c->forced[i++] = n;
+    }
+}
+
+// What token i may be.
+static void mask_of(const struct world *w, const struct client *c, uint32_t i,
+                    struct sequence_mask *out)
+{
+    if (c->forced[i] > 0) {
+        out->kind = STEP_MASK_ONE;
+        out->ids[0] = forced_token(w, c, i);
+        return;
+    }
+    static const enum step_mask_kind kinds[] = {STEP_MASK_ALL, STEP_MASK_NOT, STEP_MASK_BITS};
+    out->kind = kinds[number_of(c, i, 4) % 3];
+    out->n_ids = number_of(c, i, 5) % (STEP_MASK_MAX_IDS + 1);
+    for (uint32_t k = 0; out->kind == STEP_MASK_NOT && k < out->n_ids; k++)
+        out->ids[k] = number_of(c, i, 6 + k) % w->config.limits.vocab_size;
+    uint32_t n_words = step_mask_bits_words(w->config.limits.vocab_size);
+    for (uint32_t k = 0; out->kind == STEP_MASK_BITS && k < n_words; k++)
+        out->bits[k] = (number_of(c, i, 30 + k) & number_of(c, i, 40 + k)) | 1;
+}
+
+static uint32_t masked_token(struct world *w, struct client *c,
+                             const struct sampling_params *sampling, uint32_t i)
+{
+    uint32_t bits[8];
+    struct sequence_mask mask = {.kind = STEP_MASK_ALL, .bits = bits};
+    if (c->config.masked)
+        mask_of(w, c, i, &mask);
+    struct fake_mask fake = {.kind = mask.kind, .n_ids = w->config.n_text_ids, .words = mask.ids};
+    fake.n_words = mask.kind == STEP_MASK_ONE ? 1 : mask.n_ids;
+    if (mask.kind == STEP_MASK_BITS)
+        fake.words = bits;
+    if (mask.kind == STEP_MASK_ALL)
+        fake.n_words = 0;
+    return fake_token(&w->config.kv, w->config.limits.vocab_size, sampling, c->stop_ids,
+                      c->config.n_stop_ids, c->config.masked ? &fake : NULL, c->series,
+                      c->config.n_prompt + i);
+}
+
+// What must come, from the tokens alone, one by one.
 static void make_series(struct world *w, struct client *c)
 {
     struct sampling_params sampling = c->config.sampling;
     sampling.n_prompt_tokens = c->config.n_prompt;
+    make_forced_runs(c);
     for (uint32_t i = 0; i < c->config.max_tokens; i++) {
         uint32_t length = c->config.n_prompt + i;
-        uint32_t token = fake_token(&w->config.kv, w->config.limits.vocab_size, &sampling,
-                                    c->stop_ids, c->config.n_stop_ids, c->series, length);
+        uint32_t token = masked_token(w, c, &sampling, i);
         c->series[length] = token;
         c->n_to_come = i + 1;
         if (is_stop_id(c, token))
@@ -186,6 +260,16 @@ static void check_prompt_logprobs(struct world *w, struct client *c,
     c->n_prompt_logprobs += output->n_prompt_rows;
 }
 
+static void check_forced(struct world *w, struct client *c, const struct sequence_output *output)
+{
+    for (uint32_t i = 0; i < output->n_forced; i++) {
+        uint32_t position = c->config.n_prompt + c->n_came++;
+        REQUIRE(w, output->forced[i] == c->series[position], "forced token %u is %u, want %u",
+                c->n_came, output->forced[i], c->series[position]);
+        w->n_forced++;
+    }
+}
+
 static void on_output(void *context, void *owner, const struct sequence_output *output)
 {
     struct world *w = context;
@@ -202,6 +286,7 @@ static void on_output(void *context, void *owner, const struct sequence_output *
     REQUIRE(w, (int32_t)output->n_logprobs == c->config.sampling.n_logprobs + 1, "n_logprobs");
     for (uint32_t i = 0; i < output->n_logprobs; i++)
         REQUIRE(w, output->logprobs[i].logprob == fake_logprob(position, i), "logprob %u", i);
+    check_forced(w, c, output);
     if (c->n_came < c->n_to_come)
         return;
     uint32_t wanted = c->config.sampling.n_prompt_logprobs >= 0 ? c->config.n_prompt - 1 : 0;
@@ -247,10 +332,53 @@ static bool prepare(struct world *w)
     if (m->n == 0)
         return false;
     struct step step = open_message(w, m);
+    m->masks_n = 0;
+    m->masked = false;
+    for (uint32_t i = 0; i < step.header->n_seqs; i++)
+        m->masked |= (step.seqs[i].flags & STEP_MASKED) != 0;
     check_starts(w, &step);
     check_chunks(w, &step);
     w->n_in_flight++;
     w->n_steps++;
+    return true;
+}
+
+static void on_mask(void *context, void *owner, struct sequence_mask *out)
+{
+    struct world *w = context;
+    struct client *c = owner;
+    REQUIRE(w, c->sequence && c->config.masked, "a mask of a sequence that has ended, or has none");
+    REQUIRE(w, c->n_came < c->n_to_come, "a mask of a token that does not come");
+    if (one_in(w, 200)) {
+        struct client *other = &w->clients[between(w, 0, w->n_clients - 1)];
+        if (other->sequence)
+            end_client(w, other);
+        if (!c->sequence)
+            return;
+    }
+    mask_of(w, c, c->n_came, out);
+    static uint32_t forced[MAX_TOKENS];
+    out->forced = forced;
+    // As many as there are, or fewer.
+    uint32_t n = c->forced[c->n_came];
+    while (n > 0 && (out->n_forced + 1 < n && c->n_came + out->n_forced + 1 < c->n_to_come)) {
+        forced[out->n_forced] = forced_token(w, c, c->n_came + out->n_forced + 1);
+        out->n_forced++;
+    }
+    if (one_in(w, 4))
+        out->n_forced = between(w, 0, out->n_forced);
+}
+
+static bool write_masks(struct world *w)
+{
+    if (!scheduler_masks_are_due(w->scheduler))
+        return false;
+    REQUIRE(w, w->n_in_flight > 0, "masks of no step are due");
+    struct message *m = &w->messages[(w->first + w->n_in_flight - 1) % MAX_MESSAGES];
+    REQUIRE(w, m->masked && m->masks_n == 0, "masks are due twice, or of a step without");
+    m->masks_n = scheduler_write_masks(w->scheduler, m->masks, on_mask, w);
+    w->n_masks++;
+    REQUIRE(w, !scheduler_masks_are_due(w->scheduler), "masks stay due");
     return true;
 }
 
@@ -259,9 +387,12 @@ static bool complete(struct world *w)
     if (w->n_in_flight == 0)
         return false;
     const struct message *m = &w->messages[w->first];
+    if (m->masked && m->masks_n == 0) // the worker waits
+        return false;
     w->first = (w->first + 1) % MAX_MESSAGES;
     w->n_in_flight--;
-    size_t n = fake_device_run(&w->device, m->bytes, m->n, w->result);
+    size_t n = fake_device_run(&w->device, m->bytes, m->n, m->masks_n > 0 ? m->masks : NULL,
+                               m->masks_n, w->result);
     REQUIRE(w, n > 0, "%s", w->device.failure);
     struct step_result result;
     struct error err = {0};
@@ -303,8 +434,10 @@ static void random_event(struct world *w)
             end_client(w, c);
     } else if (what == 18 && one_in(w, 4)) {
         lose_workers(w);
-    } else if (what < 60) {
+    } else if (what < 50) {
         prepare(w);
+    } else if (what < 65) {
+        write_masks(w);
     } else {
         complete(w);
     }
@@ -316,9 +449,10 @@ static void run_to_the_end(struct world *w)
     for (;;) {
         bool prepared = prepare(w);
         check(w);
+        bool written = write_masks(w);
         bool completed = complete(w);
         check(w);
-        if (!prepared && !completed)
+        if (!prepared && !completed && !written)
             return;
         REQUIRE(w, w->n_steps < limit, "no end after %" PRIu64 " steps", w->n_steps);
     }
@@ -345,8 +479,10 @@ static void run_world(struct world *w, uint64_t seed)
     make_limits(w);
     ASSERT_OK(scheduler_create(&w->config, &w->scheduler, NULL));
     fake_device_init(&w->device, &w->config.limits, &w->config.kv);
-    for (int i = 0; i < MAX_MESSAGES; i++)
+    for (int i = 0; i < MAX_MESSAGES; i++) {
         w->messages[i].bytes = mem_zeroed(step_max_bytes(&w->config.limits), 1);
+        w->messages[i].masks = mem_zeroed(step_max_bytes(&w->config.limits), 1);
+    }
     w->result = mem_zeroed(step_result_max_bytes(&w->config.limits), 1);
     uint32_t n_events = between(w, 20, 600);
     for (uint32_t i = 0; i < n_events; i++) {
@@ -357,8 +493,10 @@ static void run_world(struct world *w, uint64_t seed)
     check_nothing_is_left(w);
     scheduler_destroy(w->scheduler);
     fake_device_finish(&w->device);
-    for (int i = 0; i < MAX_MESSAGES; i++)
+    for (int i = 0; i < MAX_MESSAGES; i++) {
         free(w->messages[i].bytes);
+        free(w->messages[i].masks);
+    }
     free(w->result);
 }
 
@@ -375,14 +513,20 @@ TEST(every_random_world_ends_with_the_right_tokens_and_all_pages)
     uint64_t n = from_environment("GEMMAD_SIMULATOR_SEEDS", 2000);
     uint64_t n_steps = 0;
     uint64_t n_preemptions = 0;
+    uint64_t n_masks = 0;
+    uint64_t n_forced = 0;
     for (uint64_t seed = first; seed < first + n; seed++) {
         run_world(&world, seed);
         n_steps += world.n_steps;
         n_preemptions += world.n_preemptions;
+        n_masks += world.n_masks;
+        n_forced += world.n_forced;
     }
-    printf("%" PRIu64 " worlds, %" PRIu64 " steps, %" PRIu64 " preemptions\n", n, n_steps,
-           n_preemptions);
+    printf("%" PRIu64 " worlds, %" PRIu64 " steps, %" PRIu64 " with masks, %" PRIu64
+           " preemptions, %" PRIu64 " forced tokens\n",
+           n, n_steps, n_masks, n_preemptions, n_forced);
     ASSERT(n < 100 || n_preemptions > n / 10); // else the pools were too large to test anything
+    ASSERT(n < 100 || n_forced > n);
 }
 
 TEST(a_world_whose_scheduler_is_destroyed_in_the_middle_leaks_nothing)

@@ -132,7 +132,8 @@ static const struct {
     {"positions that overflow", AT_SEQ(0) + 4, UINT32_MAX},
     {"a sequence without rows", AT_SEQ(1) + 8, 0},
     {"rows that overflow", AT_SEQ(1) + 8, UINT32_MAX},
-    {"unknown flags", AT_SEQ(1) + 12, 8 | STEP_SAMPLE},
+    {"unknown flags", AT_SEQ(1) + 12, 16 | STEP_SAMPLE},
+    {"a mask of nothing", AT_SEQ(1) + 12, STEP_MASKED},
     {"several rows from a slot", AT_SEQ(0) + 12, STEP_TOKEN_FROM_SLOT},
     {"prompt logprobs of a decode", AT_SEQ(1) + 12, STEP_TOKEN_FROM_SLOT | STEP_PROMPT_LOGPROBS},
     {"a next token that is not", AT_SEQ(0) + 16, 50},
@@ -185,6 +186,104 @@ TEST(random_bytes_in_a_message_lead_nowhere_else)
             copy[test_random_in(&random, 0, n - 1)] = (unsigned char)test_random(&random);
         struct step step;
         n_taken += step_open(copy, n, &limits, &step, NULL) == STATUS_OK;
+        free(copy);
+    }
+    ASSERT(n_taken > 0 && n_taken < 20000);
+    free(message);
+}
+
+// The message above with both sequences masked, and one more.
+static struct step masked_step(void **out_message)
+{
+    struct step_builder builder;
+    ASSERT_OK(step_builder_init(&builder, &limits, NULL));
+    step_builder_begin(&builder, 7);
+    for (uint32_t slot = 0; slot < 4; slot++) {
+        struct step_seq seq = {
+            .slot = slot, .n_rows = 1, .flags = STEP_SAMPLE | (slot == 1 ? 0 : STEP_MASKED)};
+        *step_builder_add_seq(&builder, &seq) = 0;
+    }
+    *out_message = mem_zeroed(step_max_bytes(&limits), 1);
+    size_t n = step_builder_write(&builder, *out_message);
+    step_builder_finish(&builder);
+    struct step step;
+    ASSERT_OK(step_open(*out_message, n, &limits, &step, NULL));
+    return step;
+}
+
+struct masks_message {
+    struct step_masks_header header;
+    struct step_mask masks[3];
+    uint32_t words[1 + 2 + 2]; // one token, all but two, bits of 50 ids
+};
+
+static struct masks_message good_masks(void)
+{
+    return (struct masks_message){
+        .header = {.step_id = 7, .n_masks = 3, .n_words = 5, .n_ids = 48},
+        .masks = {{0, STEP_MASK_ONE, 1}, {2, STEP_MASK_NOT, 2}, {3, STEP_MASK_BITS, 2}},
+        .words = {47, 3, 4, UINT32_MAX, UINT32_MAX},
+    };
+}
+
+TEST(masks_are_taken_only_if_they_are_sound_and_the_steps)
+{
+    void *message;
+    struct step step = masked_step(&message);
+    struct step_masks masks;
+    struct error err = {0};
+    struct masks_message m = good_masks();
+    const size_t bytes = step_masks_bytes(3, 5);
+    ASSERT_OK_ERR(step_masks_open(&m, bytes, &step, &limits, &masks, &err), err);
+    ASSERT(masks.words == m.words && masks.words == step_masks_words(&m, 3));
+    ASSERT_EQ(masks.masks[2].slot, 3);
+#define REFUSES_MASKS(change)                                                                 \
+    do {                                                                                      \
+        m = good_masks();                                                                     \
+        change;                                                                               \
+        ASSERT_EQ(step_masks_open(&m, bytes, &step, &limits, &masks, &err), STATUS_INTERNAL); \
+    } while (0)
+    REFUSES_MASKS(m.header.step_id = 8);
+    REFUSES_MASKS(m.header.n_masks = 2);
+    REFUSES_MASKS(m.header.n_masks = 4);
+    REFUSES_MASKS(m.header.n_masks = UINT32_MAX);
+    REFUSES_MASKS(m.header.n_words = 4);
+    REFUSES_MASKS(m.header.n_words = UINT32_MAX);
+    REFUSES_MASKS(m.header.n_ids = 51);
+    REFUSES_MASKS(m.header.n_ids = 47);
+    REFUSES_MASKS(m.masks[0].slot = 1);
+    REFUSES_MASKS(m.masks[1].slot = 4);
+    REFUSES_MASKS(m.masks[0].kind = 4);
+    REFUSES_MASKS(m.masks[0].kind = STEP_MASK_ALL);
+    REFUSES_MASKS(m.masks[0].kind = STEP_MASK_BITS);
+    REFUSES_MASKS(m.masks[0].n_words = 0);
+    REFUSES_MASKS(m.masks[1].n_words = 17);
+    REFUSES_MASKS(m.masks[1].n_words = 1);
+    REFUSES_MASKS(m.masks[1].n_words = UINT32_MAX);
+    REFUSES_MASKS(m.masks[2].n_words = 1);
+    REFUSES_MASKS(m.words[0] = 48);
+    REFUSES_MASKS(m.words[2] = UINT32_MAX);
+    m = good_masks();
+    for (size_t n = 0; n < bytes; n++)
+        ASSERT_EQ(step_masks_open(&m, n, &step, &limits, &masks, NULL), STATUS_INTERNAL);
+    free(message);
+}
+
+TEST(random_bytes_in_masks_lead_nowhere_else)
+{
+    uint64_t random = 12;
+    void *message;
+    struct step step = masked_step(&message);
+    const struct masks_message good = good_masks();
+    const size_t n = step_masks_bytes(3, 5);
+    int n_taken = 0;
+    for (int i = 0; i < 20000; i++) {
+        unsigned char *copy = mem_zeroed(n, 1);
+        memcpy(copy, &good, n);
+        for (uint64_t k = test_random_in(&random, 1, 4); k > 0; k--)
+            copy[test_random_in(&random, 0, n - 1)] = (unsigned char)test_random(&random);
+        struct step_masks masks;
+        n_taken += step_masks_open(copy, n, &step, &limits, &masks, NULL) == STATUS_OK;
         free(copy);
     }
     ASSERT(n_taken > 0 && n_taken < 20000);
