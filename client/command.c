@@ -10,8 +10,17 @@
 #include "client/request_options.h"
 
 const struct command *const commands[] = {
-    &generate_command,   &chat_command,  &status_command, &wait_command, &tokenize_command,
-    &detokenize_command, &drain_command, &abort_command,  &key_command,  NULL,
+    &generate_command,
+    &chat_command,
+    &status_command,
+    &wait_command,
+    &tokenize_command,
+    &detokenize_command,
+    &drain_command,
+    &abort_command,
+    &key_command,
+    &parse_command,
+    NULL,
 };
 
 static const struct command *find_command(const char *name)

@@ -40,7 +40,7 @@ struct command {
 };
 
 extern const struct command generate_command, chat_command, status_command, tokenize_command,
-    detokenize_command, wait_command, drain_command, abort_command, key_command;
+    detokenize_command, wait_command, drain_command, abort_command, parse_command, key_command;
 
 /* All of them, in the order of the help; the last is NULL. */
 extern const struct command *const commands[];

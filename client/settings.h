@@ -26,6 +26,8 @@ struct settings {
 
     protobuf_c_boolean has_parse_special, parse_special; /* tokenize */
 
+    const char *split; /* parse; NULL: all at once */
+
     uint64_t watch_ns; /* 0: once */
 };
 

@@ -15,7 +15,7 @@ for room in ("text", "media"):
     for user in ("engine", "gateway", "daemon"):
         ALLOWED[user].add(room)
 ALLOWED["proto"] = {"proto"}
-ALLOWED["client"] = {"base", "proto", "client"}
+ALLOWED["client"] = {"base", "text", "proto", "client"}
 for user in ("gateway", "daemon"):
     ALLOWED[user].add("proto")
 ANYTHING = {"tests", "bench"}
