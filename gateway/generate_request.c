@@ -368,8 +368,17 @@ static enum status take_prompt(struct generate_request *g,
         return error_set(err, STATUS_INVALID_ARGUMENT,
                          "prompt: one of text, token_ids and chat_json is needed");
     }
-    if (st == STATUS_OK)
-        st = prompt_check(model, r->prompt, r->n_prompt, err);
+    return st;
+}
+
+static enum status take_chat(struct generate_request *g, const struct json_value *chat,
+                             const struct gateway_model *model, struct tokenizer_encoder *encoder,
+                             struct error *err)
+{
+    enum status st = prompt_encode_messages(model, encoder, chat, model->special_tokens_in_content,
+                                            &g->prompt, NULL, err);
+    g->request.prompt = g->prompt.ids;
+    g->request.n_prompt = g->prompt.n;
     return st;
 }
 
@@ -395,11 +404,27 @@ static enum status take_max_tokens(struct generate_request *g, const Gemmad__V1_
     return STATUS_OK;
 }
 
-enum status generate_request_init(struct generate_request *out,
-                                  const Gemmad__V1__GenerateRequest *message,
-                                  const struct gateway_model *model,
-                                  struct tokenizer_encoder *encoder,
-                                  const struct generate_random *random, struct error *err)
+// The prompt says whether generation begins with thinking, so there is nothing more to ask.
+static enum status take_reasoning(struct generate_request *g, const Gemmad__V1__Reasoning *m,
+                                  struct error *err)
+{
+    g->request.thinking_budget = REQUEST_NO_THINKING_BUDGET;
+    if (!m)
+        return STATUS_OK;
+    if (m->has_thinking_budget && !m->split)
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "reasoning.thinking_budget: needs reasoning.split");
+    g->request.split_reasoning = m->split;
+    if (m->has_thinking_budget)
+        g->request.thinking_budget = m->thinking_budget;
+    return STATUS_OK;
+}
+
+// chat: instead of the message's prompt, or NULL.
+static enum status init(struct generate_request *out, const Gemmad__V1__GenerateRequest *message,
+                        const struct json_value *chat, const struct gateway_model *model,
+                        struct tokenizer_encoder *encoder, const struct generate_random *random,
+                        struct error *err)
 {
     static const Gemmad__V1__Stopping no_stopping = GEMMAD__V1__STOPPING__INIT;
     const Gemmad__V1__Stopping *stopping = message->stopping ? message->stopping : &no_stopping;
@@ -417,12 +442,38 @@ enum status generate_request_init(struct generate_request *out,
     if (st == STATUS_OK)
         st = take_response(out, message->response, err);
     if (st == STATUS_OK)
-        st = take_prompt(out, message, model, encoder, err);
+        st = take_reasoning(out, message->reasoning, err);
+    if (st == STATUS_OK && message->structured_output)
+        st = error_set(err, STATUS_UNIMPLEMENTED, "structured_output: not served yet");
+    if (st == STATUS_OK)
+        st = chat ? take_chat(out, chat, model, encoder, err)
+                  : take_prompt(out, message, model, encoder, err);
+    if (st == STATUS_OK)
+        st = prompt_check(model, out->request.prompt, out->request.n_prompt, err);
     if (st == STATUS_OK)
         st = take_max_tokens(out, stopping, model, err);
     if (st != STATUS_OK)
         generate_request_finish(out);
     return st;
+}
+
+enum status generate_request_init(struct generate_request *out,
+                                  const Gemmad__V1__GenerateRequest *message,
+                                  const struct gateway_model *model,
+                                  struct tokenizer_encoder *encoder,
+                                  const struct generate_random *random, struct error *err)
+{
+    return init(out, message, NULL, model, encoder, random, err);
+}
+
+enum status generate_request_init_chat(struct generate_request *out,
+                                       const Gemmad__V1__GenerateRequest *message,
+                                       const struct json_value *chat,
+                                       const struct gateway_model *model,
+                                       struct tokenizer_encoder *encoder,
+                                       const struct generate_random *random, struct error *err)
+{
+    return init(out, message, chat, model, encoder, random, err);
 }
 
 void generate_request_finish(struct generate_request *g)

@@ -37,6 +37,12 @@ NODISCARD enum status
 generate_request_init(struct generate_request *out, const Gemmad__V1__GenerateRequest *message,
                       const struct gateway_model *model, struct tokenizer_encoder *encoder,
                       const struct generate_random *random, struct error *err);
+/* The same with a parsed chat request (text/chat.h) as the prompt, whatever message says of one. */
+NODISCARD enum status
+generate_request_init_chat(struct generate_request *out, const Gemmad__V1__GenerateRequest *message,
+                           const struct json_value *chat, const struct gateway_model *model,
+                           struct tokenizer_encoder *encoder, const struct generate_random *random,
+                           struct error *err);
 void generate_request_finish(struct generate_request *request);
 
 #endif

@@ -171,6 +171,7 @@ size_t inference_service_methods(struct gateway_state *state, struct rpc_method 
 {
     const struct rpc_method methods[] = {
         generate_method(state),
+        chat_method(state),
         {.path = "/gemmad.v1.Inference/Tokenize", .heavy = true, .on_request = on_tokenize},
         {.path = "/gemmad.v1.Inference/Detokenize", .heavy = true, .on_request = on_detokenize},
         {.path = "/gemmad.v1.Inference/GetModelInfo", .on_request = on_get_model_info},

@@ -25,32 +25,48 @@ enum status prompt_encode_text(struct tokenizer_encoder *encoder, const char *fi
     return st;
 }
 
+static enum status check_template(const struct gateway_model *model, struct error *err)
+{
+    if (model->chat_template)
+        return STATUS_OK;
+    return error_set(err, STATUS_FAILED_PRECONDITION, "the checkpoint has no chat template");
+}
+
+enum status prompt_encode_messages(const struct gateway_model *model,
+                                   struct tokenizer_encoder *encoder,
+                                   const struct json_value *request, bool parse_content,
+                                   struct token_list *list, struct text_buffer *rendered,
+                                   struct error *err)
+{
+    struct chat_options options = {.bos_token = model->bos_text};
+    struct template_output output = {0};
+    enum status st = check_template(model, err);
+    if (st == STATUS_OK)
+        st = chat_render(model->chat_template, request, &options, &output, err);
+    if (st != STATUS_OK)
+        return st;
+    chat_encode(model->tokenizer, encoder, &output, parse_content, &list->ids, &list->n,
+                &list->capacity);
+    if (rendered)
+        text_buffer_append(rendered, output.text, output.length);
+    template_output_finish(&output);
+    return STATUS_OK;
+}
+
 enum status prompt_encode_chat(const struct gateway_model *model, struct tokenizer_encoder *encoder,
                                const uint8_t *json, size_t n, bool parse_content,
                                struct token_list *list, struct text_buffer *rendered,
                                struct error *err)
 {
-    if (!model->chat_template)
-        return error_set(err, STATUS_FAILED_PRECONDITION,
-                         "chat_json: the checkpoint has no chat template");
     struct json_document *document = NULL;
-    enum status st = json_parse((const char *)json, n, NULL, &document, err);
-    if (st != STATUS_OK)
-        return error_prefix(err, "chat_json");
-    struct chat_options options = {.bos_token = model->bos_text};
-    struct template_output output = {0};
-    st = chat_render(model->chat_template, json_root(document), &options, &output, err);
-    if (st == STATUS_OK) {
-        chat_encode(model->tokenizer, encoder, &output, parse_content, &list->ids, &list->n,
-                    &list->capacity);
-        if (rendered)
-            text_buffer_append(rendered, output.text, output.length);
-        template_output_finish(&output);
-    } else {
-        error_prefix(err, "chat_json");
-    }
+    enum status st = check_template(model, err);
+    if (st == STATUS_OK)
+        st = json_parse((const char *)json, n, NULL, &document, err);
+    if (st == STATUS_OK)
+        st = prompt_encode_messages(model, encoder, json_root(document), parse_content, list,
+                                    rendered, err);
     json_document_destroy(document);
-    return st;
+    return st == STATUS_OK ? st : error_prefix(err, "chat_json");
 }
 
 enum status prompt_check(const struct gateway_model *model, const uint32_t *ids, size_t n,

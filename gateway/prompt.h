@@ -4,6 +4,7 @@
 #ifndef GEMMAD_GATEWAY_PROMPT_H
 #define GEMMAD_GATEWAY_PROMPT_H
 
+#include "base/json.h"
 #include "base/text_buffer.h"
 #include "gateway/model.h"
 
@@ -26,6 +27,13 @@ NODISCARD enum status prompt_encode_chat(const struct gateway_model *model,
                                          struct tokenizer_encoder *encoder, const uint8_t *json,
                                          size_t n, bool parse_content, struct token_list *list,
                                          struct text_buffer *rendered, struct error *err);
+
+/* The same from a parsed request (text/chat.h). */
+NODISCARD enum status prompt_encode_messages(const struct gateway_model *model,
+                                             struct tokenizer_encoder *encoder,
+                                             const struct json_value *request, bool parse_content,
+                                             struct token_list *list, struct text_buffer *rendered,
+                                             struct error *err);
 
 /* INVALID_ARGUMENT: empty, too long (with the numbers), an id that is not in the vocabulary, or
  * one that stands for media. */

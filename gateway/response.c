@@ -87,6 +87,8 @@ static void pack_delta(const struct queued_event *event, struct text_buffer *out
     delta.token_ids = event->token_ids;
     delta.n_logprobs = event->event.n_logprobs;
     delta.logprobs = logprobs.token_list;
+    delta.has_kind = event->event.kind == TEXT_REASONING;
+    delta.kind = delta.has_kind ? GEMMAD__V1__TEXT_KIND__REASONING : GEMMAD__V1__TEXT_KIND__CONTENT;
     Gemmad__V1__GenerateResponse response = GEMMAD__V1__GENERATE_RESPONSE__INIT;
     response.event_case = GEMMAD__V1__GENERATE_RESPONSE__EVENT_DELTA;
     response.delta = &delta;
@@ -119,6 +121,8 @@ static void pack_finish(const struct queued_event *event, const struct stop_stri
     usage.prompt_tokens = e->prompt_tokens;
     usage.completion_tokens = e->completion_tokens;
     usage.cached_tokens = e->cached_tokens;
+    usage.has_reasoning_tokens = e->reasoning_tokens > 0;
+    usage.reasoning_tokens = e->reasoning_tokens;
     Gemmad__V1__Finish finish = GEMMAD__V1__FINISH__INIT;
     finish.has_index = e->index > 0;
     finish.index = e->index;

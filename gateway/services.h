@@ -18,8 +18,9 @@ size_t control_service_methods(struct gateway_state *state, struct rpc_method *o
 size_t health_service_methods(struct gateway_state *state, struct rpc_method *out);
 size_t reflection_service_methods(struct gateway_state *state, struct rpc_method *out);
 
-/* Inference.Generate, apart because it is the only one with a life of its own. */
+/* Inference.Generate and Inference.Chat, apart because they have a life of their own. */
 struct rpc_method generate_method(struct gateway_state *state);
+struct rpc_method chat_method(struct gateway_state *state);
 
 /* Packs the answer and ends the call with OK. */
 void service_answer(struct rpc_call *call, const ProtobufCMessage *message);

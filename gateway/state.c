@@ -2,6 +2,7 @@
  * call looks for itself whether it has something to say. */
 #include "gateway/state.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -40,6 +41,8 @@ void gateway_state_set_model(struct gateway_state *state, const struct gateway_m
     CHECK(!atomic_load(&state->loaded));
     state->model = *model;
     state->engine = engine;
+    snprintf(state->fingerprint, sizeof state->fingerprint, "gemmad-%s-%s-%s", state->version,
+             model->compute, model->kernels);
     atomic_store(&state->loaded, true);
     wake_watchers(state);
     pthread_mutex_unlock(&state->lock);

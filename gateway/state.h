@@ -27,6 +27,7 @@ struct gateway_state {
     atomic_bool loaded;
     struct gateway_model model;
     struct engine *engine;
+    char fingerprint[96];   /* what answers depend on beside the request */
     struct metrics metrics; /* atomic */
     /* From the start. */
     const char *version;

@@ -1,0 +1,76 @@
+/* gateway/openai_messages.c - the template drops parts of a content that it does not know, so what
+ * would be lost is refused here. */
+#include "gateway/openai_messages.h"
+
+#include <string.h>
+
+static bool is_media(const struct json_value *type)
+{
+    static const char *const media[] = {"image",       "image_url", "input_image", "audio",
+                                        "input_audio", "audio_url", "video",       "video_url",
+                                        "file",        "input_file"};
+    for (size_t i = 0; i < sizeof media / sizeof media[0]; i++)
+        if (json_string_is(type, media[i]))
+            return true;
+    return false;
+}
+
+static enum status check_part(const struct json_value *part, uint32_t message, uint32_t i,
+                              struct error *err)
+{
+    const struct json_value *type = json_get(part, "type");
+    if (is_media(type))
+        return error_set(err, STATUS_UNIMPLEMENTED,
+                         "messages[%u].content[%u]: %s: images, audio, video and files are not "
+                         "served yet",
+                         message, i, type->text);
+    if (!json_string_is(type, "text"))
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "messages[%u].content[%u].type: must be \"text\"", message, i);
+    const struct json_value *text = json_get(part, "text");
+    if (!text || text->type != JSON_STRING)
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "messages[%u].content[%u].text: must be a string", message, i);
+    return STATUS_OK;
+}
+
+static enum status check_message(const struct json_value *message, uint32_t i, struct error *err)
+{
+    const struct json_value *content = json_get_present(message, "content");
+    if (!content || content->type == JSON_STRING)
+        return STATUS_OK;
+    if (content->type != JSON_ARRAY)
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "messages[%u].content: must be a string or an array of parts", i);
+    enum status st = STATUS_OK;
+    for (uint32_t k = 0; k < content->n && st == STATUS_OK; k++)
+        st = check_part(&content->items[k], i, k, err);
+    return st;
+}
+
+enum status openai_messages_check(const struct json_value *messages, struct error *err)
+{
+    if (!messages || messages->n == 0)
+        return error_set(err, STATUS_INVALID_ARGUMENT, "messages: at least one is needed");
+    enum status st = STATUS_OK;
+    for (uint32_t i = 0; i < messages->n && st == STATUS_OK; i++)
+        st = check_message(&messages->items[i], i, err);
+    return st;
+}
+
+static void add(struct openai_chat *chat, const char *key, const struct json_value *value)
+{
+    if (value)
+        chat->members[chat->root.n++] = (struct json_member){key, strlen(key), *value};
+}
+
+void openai_chat_init(struct openai_chat *out, const struct openai_fields *fields,
+                      const struct json_value *tools)
+{
+    out->root = (struct json_value){.type = JSON_OBJECT, .members = out->members};
+    add(out, "messages", fields->messages);
+    add(out, "tools", tools);
+    add(out, "chat_template_kwargs", fields->chat_template_kwargs);
+    add(out, "reasoning_effort", fields->reasoning_effort);
+    add(out, "add_generation_prompt", fields->add_generation_prompt);
+}
