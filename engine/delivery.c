@@ -48,6 +48,7 @@ static void send_finish(struct delivery *d, struct choice *choice)
         .stop_string = choice->stop_string,
         .prompt_tokens = r->n_prompt,
         .completion_tokens = choice->n_generated,
+        .reasoning_tokens = choice->output.n_reasoning_tokens,
         .queue_ns = r->queue_ns,
     };
     choice->told = true;
@@ -65,7 +66,7 @@ static void tell(struct delivery *d, struct choice *choice)
     if (!choice->request->prompt_told || choice->told)
         return;
     struct engine_event delta = {.type = ENGINE_EVENT_DELTA, .index = choice->index};
-    if (output_take(&choice->output, &delta))
+    while (output_take(&choice->output, &delta))
         send(choice->request, &delta);
     if (choice->ended)
         send_finish(d, choice);
@@ -105,8 +106,9 @@ static void take_token(struct delivery *d, struct choice *choice,
     d->n_generated_tokens++;
     bool stop_id = live_request_is_stop_id(r, output->token);
     int32_t stop_string = -1;
+    struct pushed_token pushed = {output->token, stop_id, output->logprobs, output->n_logprobs};
     if (!stop_id || r->include_stop)
-        stop_string = output_push(&choice->output, output->token, output->logprobs);
+        stop_string = output_push(&choice->output, &pushed);
     if (stop_id) {
         choice->matched_id = true;
         choice->stop_token_id = output->token;

@@ -21,6 +21,7 @@
 struct engine {
     struct engine_config c;
     struct scheduler_config scheduler_config;
+    struct request_text text;
     pthread_t thread;
 
     pthread_mutex_t lock;
@@ -106,6 +107,9 @@ enum status engine_create(const struct engine_config *config, struct engine **ou
         .kv = config->kv,
         .max_chunk_rows = config->max_chunk_rows,
     };
+    e->text.tokenizer = config->tokenizer;
+    if (config->tokenizer)
+        reasoning_tokens_find(config->tokenizer, &e->text.reasoning);
     enum status st = scheduler_create(&e->scheduler_config, &e->scheduler, err);
     if (st != STATUS_OK) {
         free(e);
@@ -177,8 +181,8 @@ enum status engine_submit(struct engine *e, const struct request *request,
                           engine_event_fn *on_event, void *context, struct error *err)
 {
     struct live_request *r = NULL;
-    enum status st = live_request_create(request, &e->scheduler_config, e->c.tokenizer,
-                                         clock_now_ns(), &r, err);
+    enum status st = live_request_create(request, &e->scheduler_config, &e->text, clock_now_ns(),
+                                         &r, err);
     if (st != STATUS_OK)
         return st;
     r->on_event = on_event;

@@ -27,13 +27,15 @@ static enum status check_ids(const struct request *request, uint32_t vocab_size,
 
 static enum status check_request(const struct request *request,
                                  const struct scheduler_config *config,
-                                 const struct tokenizer *tokenizer, struct error *err)
+                                 const struct request_text *text, struct error *err)
 {
+    bool needs_text = request->want_text || request->n_stop_strings > 0 || request->split_reasoning;
     if (request->n < 1 || request->n > REQUEST_MAX_SEQUENCES)
         return error_set(err, STATUS_INVALID_ARGUMENT, "n=%u: 1 to %d", request->n,
                          REQUEST_MAX_SEQUENCES);
-    if (!tokenizer && (request->want_text || request->n_stop_strings > 0))
-        return error_set(err, STATUS_INVALID_ARGUMENT, "text and stop strings need a tokenizer");
+    if (!text->tokenizer && needs_text)
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "text, stop strings and thinking apart need a tokenizer");
     // Before the counts are narrowed.
     if (request->n_prompt > config->limits.max_positions)
         return error_set(err, STATUS_INVALID_ARGUMENT, "a prompt of %zu tokens: at most %u",
@@ -85,7 +87,7 @@ static uint64_t deadline_after(uint64_t now_ns, uint64_t time_limit_ns)
 }
 
 static void init_choice(struct live_request *r, uint32_t index, const struct request *request,
-                        const struct tokenizer *tokenizer)
+                        const struct request_text *text)
 {
     struct choice *choice = &r->choices[index];
     choice->request = r;
@@ -93,23 +95,25 @@ static void init_choice(struct live_request *r, uint32_t index, const struct req
     choice->stop_string = -1;
     bool make_text = request->want_text || request->n_stop_strings > 0;
     struct output_config output = {
-        .tokenizer = make_text ? tokenizer : NULL,
+        .tokenizer = make_text ? text->tokenizer : NULL,
         .stop_strings = &r->stop_strings,
         .include_stop = request->include_stop,
         .skip_special_tokens = request->skip_special_tokens,
         .want_text = request->want_text,
         .want_token_ids = request->want_token_ids,
         .n_logprobs = (uint32_t)(request->sampling.n_logprobs + 1),
+        .reasoning = request->split_reasoning ? &text->reasoning : NULL,
+        .start = r->start,
     };
     output_init(&choice->output, &output);
 }
 
 enum status live_request_create(const struct request *request,
                                 const struct scheduler_config *config,
-                                const struct tokenizer *tokenizer, uint64_t now_ns,
+                                const struct request_text *text, uint64_t now_ns,
                                 struct live_request **out, struct error *err)
 {
-    enum status st = check_request(request, config, tokenizer, err);
+    enum status st = check_request(request, config, text, err);
     if (st != STATUS_OK)
         return st;
     struct live_request *r = mem_zeroed(1, sizeof *r + request->n * sizeof r->choices[0]);
@@ -127,9 +131,12 @@ enum status live_request_create(const struct request *request,
     r->priority = request->priority;
     r->submitted_ns = now_ns;
     r->deadline_ns = deadline_after(now_ns, request->time_limit_ns);
+    r->start = REASONING_OUTSIDE;
+    if (text->tokenizer)
+        r->start = reasoning_start(&text->reasoning, r->prompt, r->n_prompt);
     r->n_choices = request->n;
     for (uint32_t i = 0; i < request->n; i++)
-        init_choice(r, i, request, tokenizer);
+        init_choice(r, i, request, text);
     st = stop_strings_init(&r->stop_strings, request->stop_strings, request->n_stop_strings, err);
     struct sequence_config sequence = live_request_sequence(&r->choices[0]);
     if (st == STATUS_OK)

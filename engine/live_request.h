@@ -37,6 +37,7 @@ struct live_request {
     uint32_t n_biases;
     bool include_stop;
     bool want_prompt_ids;
+    enum reasoning_state start; /* in which generation begins */
     int32_t priority;
     uint64_t arrival;
     uint64_t submitted_ns;
@@ -63,11 +64,18 @@ struct live_request {
     struct choice choices[];
 };
 
+/* What all requests of an engine share of texts; outlives them. */
+struct request_text {
+    const struct tokenizer *tokenizer;   /* NULL: no text, no thinking apart */
+    const struct vocabulary *vocabulary; /* NULL: no grammars */
+    struct reasoning_tokens reasoning;
+};
+
 /* INVALID_ARGUMENT: which field and why; RESOURCE_EXHAUSTED: never fits the pages. now_ns is when
- * its time limit begins. tokenizer may be NULL when no text is wanted. */
+ * its time limit begins. */
 NODISCARD enum status live_request_create(const struct request *request,
                                           const struct scheduler_config *config,
-                                          const struct tokenizer *tokenizer, uint64_t now_ns,
+                                          const struct request_text *text, uint64_t now_ns,
                                           struct live_request **out, struct error *err);
 void live_request_destroy(struct live_request *request);
 

@@ -129,7 +129,8 @@ static void take(struct output *output, struct seen *seen)
 static int32_t push(struct output *output, uint32_t id)
 {
     struct token_logprob logprobs[2] = {{.token_id = id}, {.token_id = id + 1}};
-    return output_push(output, id, logprobs);
+    uint32_t n = output->c.n_logprobs;
+    return output_push(output, &(struct pushed_token){id, false, logprobs, n});
 }
 
 static size_t ids_bytes(const uint32_t *ids, size_t n)
@@ -265,9 +266,9 @@ TEST(a_token_without_text_makes_no_delta_when_only_text_is_wanted)
                                                  .skip_special_tokens = true,
                                                  .want_text = true});
     struct engine_event delta = {.type = ENGINE_EVENT_DELTA};
-    output_push(&output, 900, NULL); // special
+    push(&output, 900); // special
     ASSERT(!output_take(&output, &delta));
-    output_push(&output, 0xC3, NULL); // half a character
+    push(&output, 0xC3); // half a character
     ASSERT(!output_take(&output, &delta));
     output_end(&output);
     ASSERT(output_take(&output, &delta));
@@ -287,9 +288,9 @@ TEST(an_incomplete_character_at_the_end_can_complete_a_stop_string)
     output_init(&output, &(struct output_config){.tokenizer = world.tokenizer,
                                                  .stop_strings = &stops,
                                                  .want_text = true});
-    ASSERT_EQ(output_push(&output, 'a', NULL), -1);
-    ASSERT_EQ(output_push(&output, 'b', NULL), -1);
-    ASSERT_EQ(output_push(&output, 0xC3, NULL), -1);
+    ASSERT_EQ(push(&output, 'a'), -1);
+    ASSERT_EQ(push(&output, 'b'), -1);
+    ASSERT_EQ(push(&output, 0xC3), -1);
     ASSERT_EQ(output_end(&output), 0);
     struct engine_event delta = {.type = ENGINE_EVENT_DELTA};
     ASSERT(output_take(&output, &delta));
