@@ -1,0 +1,44 @@
+/* text/grammar/grammar_states.h - the states that matchers of one grammar have been in, and the
+ * steps between them, made when first asked for: a deterministic automaton that grows with use.
+ *
+ * A state is a set of items: a place in the graph, how far its terminal has matched, and the frame
+ * to return to. A frame is the set of all places that wait for one call, so that two ways into the
+ * same rule are followed once; equal frames and states have equal ids, whatever text led to them.
+ * The tables may be thrown away between steps (grammar_states_shrink): ids then change.
+ * Thread: one at a time. */
+#ifndef GEMMAD_TEXT_GRAMMAR_GRAMMAR_STATES_H
+#define GEMMAD_TEXT_GRAMMAR_GRAMMAR_STATES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "text/grammar/expression.h"
+#include "text/grammar/list_table.h"
+
+struct grammar;
+struct grammar_states;
+
+#define STATE_DEAD 0U   /* nothing may follow, and the text is not complete */
+#define STATE_FAILED 1U /* a limit on items was reached: the match is lost */
+#define STATE_UNKNOWN UINT32_MAX
+
+struct grammar_states *grammar_states_create(struct grammar *grammar);
+void grammar_states_destroy(struct grammar_states *states);         /* NULL is fine */
+size_t grammar_states_n_bytes(const struct grammar_states *states); /* NULL: 0 */
+
+uint32_t grammar_states_start(const struct grammar_states *states);
+uint32_t grammar_states_step(struct grammar_states *states, uint32_t state, uint8_t byte);
+/* The steps of a state above STATE_FAILED by each byte, [256], as far as they were made; others are
+ * STATE_UNKNOWN, and grammar_states_step makes them. Stays in place until the next shrink. */
+const uint32_t *grammar_states_row(struct grammar_states *states, uint32_t state);
+uint32_t grammar_states_step_token(struct grammar_states *states, uint32_t state, uint32_t token);
+bool grammar_state_is_complete(const struct grammar_states *states, uint32_t state);
+/* Bytes that may come next: no other can, not each of these must. */
+struct byte_set grammar_state_first(const struct grammar_states *states, uint32_t state);
+bool grammar_state_has_tokens(const struct grammar_states *states, uint32_t state);
+/* The special tokens that may come next: appended to *ids (with repetitions). */
+void grammar_state_tokens(const struct grammar_states *states, uint32_t state, uint32_t **ids,
+                          size_t *n, size_t *capacity);
+
+#endif
