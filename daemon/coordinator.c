@@ -109,9 +109,12 @@ static struct gateway_model describe_model(const struct coordinator *c)
     const struct worker_load *load = &c->plan->loads[0];
     return (struct gateway_model){
         .name = c->plan->model_name,
+        .folder = c->plan->model_dir,
         .model_type = model->model_type,
         .tokenizer = c->text->tokenizer,
         .chat_template = c->text->template,
+        .chat_template_source = c->text->template_source,
+        .n_chat_template_source = c->text->n_template_source,
         .special_tokens_in_content = c->config->special_tokens_in_content ==
                                      CONFIG_SPECIAL_TOKENS_PARSE,
         .bos_id = c->text->bos_id,

@@ -19,13 +19,25 @@ static char *path_in(const char *folder, const char *name)
     return text_buffer_release(&path);
 }
 
+// name is where the source comes from, in messages.
+static enum status compile_source(const char *source, size_t n, const char *name,
+                                  struct served_text *text, struct error *err)
+{
+    enum status st = template_compile(source, n, name, &text->template, err);
+    if (st == STATUS_OK) {
+        text->template_source = mem_copy(source, n);
+        text->n_template_source = n;
+    }
+    return st;
+}
+
 static enum status compile_file(const char *path, struct served_text *text, struct error *err)
 {
     char *source;
     size_t n;
     enum status st = whole_file_read(path, MAX_TEMPLATE_BYTES, &source, &n, err);
     if (st == STATUS_OK)
-        st = template_compile(source, n, path, &text->template, err);
+        st = compile_source(source, n, path, text, err);
     free(source);
     return st;
 }
@@ -60,15 +72,15 @@ static enum status compile_template(const struct daemon_config *config, const ch
         return st;
     const struct json_value *found = find_template(tokenizer_config);
     if (found)
-        return template_compile(found->text, found->length, "tokenizer_config.json: chat_template",
-                                &text->template, err);
+        return compile_source(found->text, found->length, "tokenizer_config.json: chat_template",
+                              text, err);
     bool small = model->hidden_size_per_layer_input > 0; // E2B, E4B
     log_info("builtin_template", "name=%s reason=\"the checkpoint has no chat template\"",
              small ? "gemma4_small" : "gemma4");
-    return template_compile(small ? builtin_template_gemma4_small : builtin_template_gemma4,
-                            small ? builtin_template_gemma4_small_length
-                                  : builtin_template_gemma4_length,
-                            "built-in template", &text->template, err);
+    return compile_source(small ? builtin_template_gemma4_small : builtin_template_gemma4,
+                          small ? builtin_template_gemma4_small_length
+                                : builtin_template_gemma4_length,
+                          "built-in template", text, err);
 }
 
 // bos_token is a text, or an object whose "content" is one.
@@ -143,6 +155,7 @@ void served_text_destroy(struct served_text *text)
         return;
     template_destroy(text->template);
     tokenizer_destroy(text->tokenizer);
+    free(text->template_source);
     free(text->bos_token);
     free(text);
 }

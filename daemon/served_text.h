@@ -16,6 +16,8 @@
 struct served_text {
     struct tokenizer *tokenizer;
     struct template *template;
+    char *template_source;
+    size_t n_template_source;
     char *bos_token;
     uint32_t bos_id; /* or TOKEN_NONE */
     uint32_t stop_ids[MODEL_MAX_STOP_TOKENS];

@@ -10,7 +10,7 @@
 #define DEFAULT_THREADS 5
 #define DEFAULT_MAX_STREAMS 1024
 #define DEFAULT_MAX_QUEUED_BYTES ((size_t)4 << 20)
-#define N_SERVICES 4
+#define N_SERVICES 6
 
 struct gateway {
     struct gateway_state state;
@@ -26,6 +26,8 @@ static size_t collect_methods(struct gateway *gateway)
     n += control_service_methods(state, gateway->methods + n);
     n += health_service_methods(state, gateway->methods + n);
     n += reflection_service_methods(state, gateway->methods + n);
+    n += vllm_service_methods(state, gateway->methods + n);
+    n += kserve_service_methods(state, gateway->methods + n);
     return n;
 }
 

@@ -1,8 +1,7 @@
-/* gateway/health_service.c - grpc.health.v1: "" (the server) and Inference follow the state, the
- * other services always serve. Check of an unknown service is NOT_FOUND; Watch of one says
- * SERVICE_UNKNOWN and stays open, as the protocol wants it. */
+/* gateway/health_service.c - grpc.health.v1: "" (the server) and the services that take requests
+ * follow the state, the others always serve. Check of an unknown service is NOT_FOUND; Watch of one
+ * says SERVICE_UNKNOWN and stays open, as the protocol wants it. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/mem.h"
 #include "gateway/message.h"
@@ -14,18 +13,15 @@
 
 enum health_subject { SUBJECT_UNKNOWN, SUBJECT_REQUESTS, SUBJECT_ALWAYS };
 
-static bool is_text(const ProtobufCBinaryData *name, const char *text)
-{
-    return name->len == strlen(text) &&
-           (name->len == 0 || memcmp(name->data, text, name->len) == 0);
-}
-
 static enum health_subject find_subject(const ProtobufCBinaryData *service)
 {
-    if (service->len == 0 || is_text(service, "gemmad.v1.Inference"))
-        return SUBJECT_REQUESTS;
+    static const char *const of_requests[] = {
+        "", "gemmad.v1.Inference", "vllm.grpc.engine.VllmEngine", "inference.GRPCInferenceService"};
+    for (size_t i = 0; i < sizeof of_requests / sizeof of_requests[0]; i++)
+        if (service_is_text(service, of_requests[i]))
+            return SUBJECT_REQUESTS;
     for (size_t i = 0; i < n_proto_services; i++)
-        if (is_text(service, proto_services[i]))
+        if (service_is_text(service, proto_services[i]))
             return SUBJECT_ALWAYS;
     return SUBJECT_UNKNOWN;
 }

@@ -16,10 +16,13 @@
 
 struct gateway_model {
     const char *name;       /* as clients see it */
+    const char *folder;     /* the checkpoint's */
     const char *model_type; /* config.json's */
     const struct tokenizer *tokenizer;
     const struct template *chat_template; /* NULL: the checkpoint has none */
-    bool special_tokens_in_content;       /* those that clients write in messages are parsed */
+    const char *chat_template_source;     /* what it was made of, or NULL */
+    size_t n_chat_template_source;
+    bool special_tokens_in_content; /* those that clients write in messages are parsed */
     uint32_t bos_id;          /* put before a text that does not begin with it; or TOKEN_NONE */
     const char *bos_text;     /* for the template; NULL: "<bos>" */
     const uint32_t *stop_ids; /* model_stop_tokens */

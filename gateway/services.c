@@ -18,6 +18,12 @@ ProtobufCBinaryData service_text(const char *text)
     return (ProtobufCBinaryData){strlen(text), (uint8_t *)text};
 }
 
+bool service_is_text(const ProtobufCBinaryData *bytes, const char *text)
+{
+    return bytes->len == strlen(text) &&
+           (bytes->len == 0 || memcmp(bytes->data, text, bytes->len) == 0);
+}
+
 static void wake_call(void *call)
 {
     rpc_call_wake(call);

@@ -17,14 +17,19 @@ size_t inference_service_methods(struct gateway_state *state, struct rpc_method 
 size_t control_service_methods(struct gateway_state *state, struct rpc_method *out);
 size_t health_service_methods(struct gateway_state *state, struct rpc_method *out);
 size_t reflection_service_methods(struct gateway_state *state, struct rpc_method *out);
+size_t vllm_service_methods(struct gateway_state *state, struct rpc_method *out);
+size_t kserve_service_methods(struct gateway_state *state, struct rpc_method *out);
 
-/* Inference.Generate and Inference.Chat, apart because they have a life of their own. */
+/* Inference.Generate, Inference.Chat and VllmEngine.Generate, apart because they have a life of
+ * their own. */
 struct rpc_method generate_method(struct gateway_state *state);
 struct rpc_method chat_method(struct gateway_state *state);
+struct rpc_method vllm_generate_method(struct gateway_state *state);
 
 /* Packs the answer and ends the call with OK. */
 void service_answer(struct rpc_call *call, const ProtobufCMessage *message);
 ProtobufCBinaryData service_text(const char *text);
+bool service_is_text(const ProtobufCBinaryData *bytes, const char *text);
 
 /* The call as a generation's client: it is woken by the events. */
 struct generation_client service_generation_client(struct rpc_call *call);

@@ -17,6 +17,7 @@ void gateway_state_init(struct gateway_state *state)
 {
     *state = (struct gateway_state){.serving = true, .started_ns = clock_now_ns()};
     pthread_mutex_init(&state->lock, NULL);
+    pthread_mutex_init(&state->archive_lock, NULL);
     pthread_cond_init(&state->changed, NULL);
 }
 
@@ -25,6 +26,8 @@ void gateway_state_finish(struct gateway_state *state)
     CHECK(!state->watchers);
     pthread_cond_destroy(&state->changed);
     pthread_mutex_destroy(&state->lock);
+    pthread_mutex_destroy(&state->archive_lock);
+    tokenizer_archive_destroy(state->archive);
 }
 
 // Under the lock; waking a call only posts to its queue.
@@ -159,6 +162,20 @@ void gateway_state_on_drained(struct gateway_state *state, void (*on_drained)(vo
     pthread_mutex_unlock(&state->lock);
     if (drained && on_drained)
         on_drained(context);
+}
+
+enum status gateway_state_archive(struct gateway_state *state, const struct tokenizer_archive **out,
+                                  struct error *err)
+{
+    const struct gateway_model *model = &state->model;
+    enum status st = STATUS_OK;
+    pthread_mutex_lock(&state->archive_lock);
+    if (!state->archive)
+        st = tokenizer_archive_create(model->folder, model->chat_template_source,
+                                      model->n_chat_template_source, &state->archive, err);
+    *out = state->archive;
+    pthread_mutex_unlock(&state->archive_lock);
+    return st;
 }
 
 struct gateway_watcher *gateway_state_watch(struct gateway_state *state, struct rpc_call *call)

@@ -12,6 +12,7 @@
 #include "gateway/metrics.h"
 #include "gateway/model.h"
 #include "gateway/rpc_call.h"
+#include "gateway/tokenizer_archive.h"
 
 struct gateway_watcher;
 
@@ -29,6 +30,9 @@ struct gateway_state {
     struct engine *engine;
     char fingerprint[96];   /* what answers depend on beside the request */
     struct metrics metrics; /* atomic */
+    /* Made when first asked for; under its own lock, as it takes long. */
+    pthread_mutex_t archive_lock;
+    struct tokenizer_archive *archive;
     /* From the start. */
     const char *version;
     uint64_t started_ns;
@@ -64,6 +68,11 @@ void gateway_state_on_drained(struct gateway_state *state, void (*on_drained)(vo
 
 /* If it drains, waits until the engine has said that it is done: it calls back into state. */
 void gateway_state_wait_drained(struct gateway_state *state);
+
+/* The model is loaded. *out lives as long as state. INTERNAL: tokenizer_archive_create's. */
+NODISCARD enum status gateway_state_archive(struct gateway_state *state,
+                                            const struct tokenizer_archive **out,
+                                            struct error *err);
 
 /* The call is woken at every change until unwatch; holds a reference. */
 struct gateway_watcher *gateway_state_watch(struct gateway_state *state, struct rpc_call *call);

@@ -7,7 +7,7 @@
 
 struct proto_file {
     const char *name;           /* "gemmad/v1/inference.proto" */
-    const unsigned char *bytes; /* a serialized FileDescriptorProto; no file imports another */
+    const unsigned char *bytes; /* a serialized FileDescriptorProto, without what it imports */
     size_t n_bytes;
     const char *const *symbols; /* [n_symbols] fully qualified, without a leading dot */
     size_t n_symbols;

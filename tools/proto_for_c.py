@@ -6,7 +6,8 @@ strings that contain NUL. The wire format stays the same.
 
 - proto2 with every singular field `optional`: presence is a has_ member;
 - `string` becomes `bytes`: texts carry their length;
-- repeated numbers are packed, as proto3 packs them.
+- repeated numbers are packed, as proto3 packs them;
+- imported files lie in the same folder, by their last name.
 """
 import re
 import sys
@@ -20,6 +21,7 @@ def main(source, target):
     for line in open(source):
         line = line.rstrip("\n").replace('syntax = "proto3"', 'syntax = "proto2"')
         match = FIELD.match(line)
+        line = re.sub(r'^import ".*/', 'import "', line)
         if line.strip().startswith("oneof "):
             in_oneof = True
         elif line.strip() == "}":

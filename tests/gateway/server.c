@@ -25,6 +25,7 @@ struct test_server {
     struct fake_backend backend;
     struct tokenizer *tokenizer;
     struct template *template;
+    char *template_source;
 };
 
 static void must(enum status st, const struct error *err)
@@ -84,12 +85,15 @@ static void load(struct test_server *s, const char *folder)
     free(json);
     char *source = read_file(folder, "chat_template.jinja", &n);
     must(template_compile(source, n, "chat_template.jinja", &s->template, &err), &err);
-    free(source);
+    s->template_source = source;
     create_engine(s);
     struct gateway_model model = {.name = "fixture",
+                                  .folder = folder,
                                   .model_type = "gemma4",
                                   .tokenizer = s->tokenizer,
                                   .chat_template = s->template,
+                                  .chat_template_source = source,
+                                  .n_chat_template_source = n,
                                   .bos_id = 2,
                                   .stop_ids = stop_ids,
                                   .n_stop_ids = 3,
@@ -183,6 +187,7 @@ int main(int argc, char **argv)
     }
     tokenizer_destroy(s.tokenizer);
     template_destroy(s.template);
+    free(s.template_source);
     printf(whole ? "pages whole\n" : "pages lost\n");
     return whole ? 0 : 1;
 }
