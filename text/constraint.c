@@ -245,6 +245,8 @@ uint32_t constraint_forced(struct constraint *constraint, struct tokenizer_encod
     size_t bad;
     if (!utf8_valid(text, n, &bad))
         n = bad; // half a character is forced, or bytes that are none
+    if (n == 0)
+        return 0;
     uint32_t *ids = NULL;
     size_t n_ids = 0, capacity = 0;
     tokenizer_encode(encoder, text, n, false, &ids, &n_ids, &capacity);
