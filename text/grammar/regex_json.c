@@ -29,6 +29,14 @@ static void add_hex_digit(struct byte_set *set, uint32_t digit)
     }
 }
 
+static uint32_t any_hex_digit(struct expression_pool *pool)
+{
+    struct byte_set digits = {{0}};
+    for (uint32_t d = 0; d < 16; d++)
+        add_hex_digit(&digits, d);
+    return expression_bytes(pool, &digits);
+}
+
 /* n digits, n at most 4, that end a number of the set which begins at base; recursion depth is n.
  */
 static uint32_t hex_digits(struct expression_pool *pool, const struct code_point_set *set,
@@ -38,14 +46,12 @@ static uint32_t hex_digits(struct expression_pool *pool, const struct code_point
     enum code_point_overlap overlap = code_point_set_overlap(set, base, base + span - 1);
     if (overlap == CODE_POINT_NONE)
         return EXPRESSION_NOTHING;
-    if (n == 0)
-        return EXPRESSION_EMPTY;
+    if (overlap == CODE_POINT_ALL)
+        return expression_repeat(pool, any_hex_digit(pool), n, n);
     uint32_t rests[16], alternatives[16];
     size_t n_alternatives = 0;
     for (uint32_t d = 0; d < 16; d++)
-        rests[d] = overlap == CODE_POINT_ALL && d > 0
-                       ? rests[0]
-                       : hex_digits(pool, set, base + d * (span / 16), n - 1);
+        rests[d] = hex_digits(pool, set, base + d * (span / 16), n - 1);
     for (uint32_t d = 0; d < 16; d++) {
         struct byte_set digits = {{0}};
         bool first = rests[d] != EXPRESSION_NOTHING;
@@ -99,12 +105,12 @@ static uint32_t pair_escape(struct expression_pool *pool, const struct code_poin
         if (low == EXPRESSION_NOTHING)
             continue;
         for (uint32_t j = i; j < N_HIGHS; j++) {
-            if (lows[j] != low)
-                continue;
-            code_point_set_add_units(&highs, FIRST_HIGH + j, FIRST_HIGH + j);
-            lows[j] = EXPRESSION_NOTHING;
+            uint32_t first = j;
+            for (; j < N_HIGHS && lows[j] == low; j++)
+                lows[j] = EXPRESSION_NOTHING;
+            if (j > first)
+                code_point_set_add_units(&highs, FIRST_HIGH + first, FIRST_HIGH + j - 1);
         }
-        code_point_set_sort(&highs);
         alternatives[n++] = expression_concat(pool, hex_escape(pool, &highs), low);
         code_point_set_finish(&highs);
     }
