@@ -17,18 +17,22 @@ bool access_is_local(const char *address)
     return false;
 }
 
-static void warn_of_open_addresses(const struct address_list *list)
+static void warn_of_open_addresses(const struct daemon_config *config)
 {
+    const struct address_list *list = &config->listen;
     for (uint32_t i = 0; i < list->n; i++)
         if (!access_is_local(list->addresses[i]))
             log_warn("open", "address=%s api_keys_file=none: everybody who reaches it may call",
                      list->addresses[i]);
+    if (config_has_http(config) && !access_is_local(config->http_listen))
+        log_warn("open", "address=http://%s api_keys_file=none: everybody who reaches it may call",
+                 config->http_listen);
 }
 
 enum status access_read(const struct daemon_config *config, struct auth **out, struct error *err)
 {
     if (!config->api_keys_file) {
-        warn_of_open_addresses(&config->listen);
+        warn_of_open_addresses(config);
         *out = NULL;
         return STATUS_OK;
     }

@@ -186,6 +186,11 @@ enum status daemon_config_read_args(struct daemon_config *config, int argc, char
     return st == STATUS_OK ? daemon_config_check(config, err) : st;
 }
 
+bool config_has_http(const struct daemon_config *config)
+{
+    return strcmp(config->http_listen, "off") != 0;
+}
+
 enum status daemon_config_check(const struct daemon_config *config, struct error *err)
 {
     if (config->kv_pages && config->kv_memory)

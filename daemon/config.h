@@ -38,6 +38,7 @@ struct daemon_config {
     char *chat_template;                /* file */
     uint32_t special_tokens_in_content; /* enum config_special_tokens */
     struct address_list listen;
+    char *http_listen;   /* "off": no HTTP */
     char *api_keys_file; /* NULL: everybody may call */
     uint32_t tp;         /* workers: 1, 2, 4 or 8 */
     uint32_t threads;    /* per worker; 0: the cores, shared out */
@@ -82,6 +83,8 @@ enum config_action { CONFIG_RUN, CONFIG_CHECK, CONFIG_HELP, CONFIG_VERSION };
 NODISCARD enum status daemon_config_read_args(struct daemon_config *config, int argc,
                                               char *const *argv, enum config_action *out_action,
                                               struct error *err);
+
+bool config_has_http(const struct daemon_config *config);
 
 /* What no option can check alone: combinations. */
 NODISCARD enum status daemon_config_check(const struct daemon_config *config, struct error *err);

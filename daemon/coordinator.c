@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -140,12 +141,17 @@ static struct gateway_model describe_model(const struct coordinator *c)
 static void announce(const struct coordinator *c)
 {
     size_t n = gateway_n_addresses(c->gateway);
-    const char *addresses[CONFIG_MAX_LISTENERS];
-    for (size_t i = 0; i < n && i < CONFIG_MAX_LISTENERS; i++) {
+    const char *addresses[CONFIG_MAX_LISTENERS + 1];
+    char http[300];
+    for (size_t i = 0; i < n && i < CONFIG_MAX_LISTENERS; i++)
         addresses[i] = gateway_address(c->gateway, i);
+    if (gateway_http_address(c->gateway)) {
+        snprintf(http, sizeof http, "http://%s", gateway_http_address(c->gateway));
+        addresses[n++] = http;
+    }
+    for (size_t i = 0; i < n; i++)
         log_info("ready", "address=%s start_ms=%" PRIu64, addresses[i],
                  (clock_now_ns() - c->started_ns) / NS_PER_MS);
-    }
     notify_status("serving %s on %s", c->plan->model_name, n ? addresses[0] : "nothing");
     notify_ready();
     notify_ready_fd(c->config->ready_fd, addresses, n);
@@ -236,6 +242,7 @@ static enum status listen_now(struct coordinator *c, struct error *err)
     const struct gateway_config config = {
         .listen = (const char *const *)c->config->listen.addresses,
         .n_listen = c->config->listen.n,
+        .http_listen = config_has_http(c->config) ? c->config->http_listen : NULL,
         .version = build_version,
         .auth = c->auth,
         .on_drain = on_drain_rpc,
@@ -244,6 +251,8 @@ static enum status listen_now(struct coordinator *c, struct error *err)
     enum status st = gateway_create(&config, &c->gateway, err);
     for (size_t i = 0; st == STATUS_OK && i < gateway_n_addresses(c->gateway); i++)
         log_info("listen", "address=%s", gateway_address(c->gateway, i));
+    if (st == STATUS_OK && gateway_http_address(c->gateway))
+        log_info("listen", "address=http://%s", gateway_http_address(c->gateway));
     return st;
 }
 

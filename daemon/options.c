@@ -31,6 +31,10 @@ const struct option options[] = {
     {"listen", OPTION_ADDRESSES, FIELD(listen), "Network", "ADDRESS", GATEWAY_DEFAULT_ADDRESS, 0, 0,
      NULL,
      "HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 picks a free one and logs it. May be repeated"},
+    {"http_listen", OPTION_TEXT, FIELD(http_listen), NULL, "ADDRESS|off",
+     GATEWAY_DEFAULT_HTTP_ADDRESS, 1, 256, NULL,
+     "where the OpenAI API and the chat page are served over HTTP: HOST:PORT or [IPV6]:PORT; "
+     "port 0 picks a free one and logs it. off: no HTTP"},
     {"api_keys_file", OPTION_PATH, FIELD(api_keys_file), NULL, "FILE", NULL, 0, 0, NULL,
      "who may call: a line NAME:sha256:HEX for each API key, as `gemmactl key NAME` makes it. "
      "Every "

@@ -1,9 +1,12 @@
-/* gateway/gateway.c - the services over one transport and one state. */
+/* gateway/gateway.c - the services over two transports and one state. */
 #include "gateway/gateway.h"
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
+#include "gateway/http_routes.h"
+#include "gateway/http_server.h"
 #include "gateway/rpc_server.h"
 #include "gateway/services.h"
 
@@ -16,6 +19,8 @@ struct gateway {
     struct gateway_state state;
     struct rpc_method methods[N_SERVICES * SERVICE_MAX_METHODS];
     struct rpc_server *server;
+    struct http_route routes[HTTP_MAX_ROUTES];
+    struct http_server *http; // NULL: none was asked for
     bool shut_down;
 };
 
@@ -29,6 +34,23 @@ static size_t collect_methods(struct gateway *gateway)
     n += vllm_service_methods(state, gateway->methods + n);
     n += kserve_service_methods(state, gateway->methods + n);
     return n;
+}
+
+static enum status create_http(struct gateway *gateway, const struct gateway_config *config,
+                               struct error *err)
+{
+    if (!config->http_listen)
+        return STATUS_OK;
+    size_t n = http_openai_routes(&gateway->state, gateway->routes);
+    n += http_info_routes(&gateway->state, gateway->routes + n);
+    const struct http_server_config http = {
+        .listen = config->http_listen,
+        .routes = gateway->routes,
+        .n_routes = n,
+        .auth = config->auth,
+        .free_thread_state = http_free_thread_state,
+    };
+    return http_server_create(&http, &gateway->http, err);
 }
 
 enum status gateway_create(const struct gateway_config *config, struct gateway **out,
@@ -54,6 +76,8 @@ enum status gateway_create(const struct gateway_config *config, struct gateway *
         .free_thread_state = service_free_thread_state,
     };
     enum status st = rpc_server_create(&server, &gateway->server, err);
+    if (st == STATUS_OK)
+        st = create_http(gateway, config, err);
     if (st != STATUS_OK) {
         gateway_destroy(gateway);
         return st;
@@ -67,6 +91,7 @@ void gateway_destroy(struct gateway *gateway)
     if (!gateway)
         return;
     gateway_shutdown(gateway, 0);
+    http_server_destroy(gateway->http);
     rpc_server_destroy(gateway->server);
     gateway_state_finish(&gateway->state);
     free(gateway);
@@ -80,6 +105,11 @@ size_t gateway_n_addresses(const struct gateway *gateway)
 const char *gateway_address(const struct gateway *gateway, size_t i)
 {
     return rpc_server_address(gateway->server, i);
+}
+
+const char *gateway_http_address(const struct gateway *gateway)
+{
+    return gateway->http ? http_server_address(gateway->http) : NULL;
 }
 
 void gateway_set_model(struct gateway *gateway, const struct gateway_model *model,
@@ -104,6 +134,10 @@ void gateway_shutdown(struct gateway *gateway, uint64_t grace_ns)
     if (gateway->shut_down || !gateway->server)
         return;
     gateway->shut_down = true;
-    rpc_server_shutdown(gateway->server, grace_ns);
+    uint64_t end_ns = clock_now_ns() + grace_ns;
+    if (gateway->http)
+        http_server_shutdown(gateway->http, grace_ns);
+    uint64_t now_ns = clock_now_ns();
+    rpc_server_shutdown(gateway->server, end_ns > now_ns ? end_ns - now_ns : 0);
     gateway_state_wait_drained(&gateway->state); // every call is gone, so this is soon
 }

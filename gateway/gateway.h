@@ -1,5 +1,5 @@
-/* gateway/gateway.h - the gRPC front end as the daemon sees it: listens from the start, serves once
- * it has a model and an engine, drains, ends.
+/* gateway/gateway.h - the front ends (gRPC, HTTP) as the daemon sees them: they listen from the
+ * start, serve once there is a model and an engine, drain, end.
  *
  *     loading --gateway_set_model--> serving --gateway_drain--> draining --gateway_shutdown-->
  * ended
@@ -19,11 +19,13 @@
 struct gateway;
 
 #define GATEWAY_DEFAULT_ADDRESS "127.0.0.1:8431"
+#define GATEWAY_DEFAULT_HTTP_ADDRESS "127.0.0.1:8432"
 
 struct gateway_config {
     /* "host:port" (port 0 picks a free one), "[::1]:port", "unix:/path"; none: the default one */
     const char *const *listen;
     size_t n_listen;
+    const char *http_listen; /* "HOST:PORT" or "[IPV6]:PORT"; NULL: no HTTP */
     uint32_t n_threads;      /* 2 or more; 0: 5 */
     uint32_t max_streams;    /* calls at once of one connection; 0: 1024 */
     size_t max_queued_bytes; /* events that one client has not read yet; 0: 4 MiB */
@@ -43,6 +45,7 @@ void gateway_destroy(struct gateway *gateway);
 /* The addresses as bound: of listeners on port 0 with the port they got. */
 size_t gateway_n_addresses(const struct gateway *gateway);
 const char *gateway_address(const struct gateway *gateway, size_t i);
+const char *gateway_http_address(const struct gateway *gateway); /* NULL: no HTTP */
 
 /* Loading is done; once. The struct is copied, what it points to is not. Serving from here on,
  * unless draining or set_serving said otherwise. */

@@ -50,7 +50,7 @@ static enum status check_message(const struct json_value *message, uint32_t i, s
 
 enum status openai_messages_check(const struct json_value *messages, struct error *err)
 {
-    if (!messages || messages->n == 0)
+    if (!messages || messages->type != JSON_ARRAY || messages->n == 0)
         return error_set(err, STATUS_INVALID_ARGUMENT, "messages: at least one is needed");
     enum status st = STATUS_OK;
     for (uint32_t i = 0; i < messages->n && st == STATUS_OK; i++)

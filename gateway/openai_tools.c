@@ -235,6 +235,9 @@ static enum status inline_tools(struct openai_tools *tools, struct error *err)
 enum status openai_tools_read(struct openai_tools *out, const struct json_value *tools,
                               const struct json_value *choice, struct error *err)
 {
+    *out = (struct openai_tools){0};
+    if (tools && tools->type != JSON_ARRAY)
+        return error_set(err, STATUS_INVALID_ARGUMENT, "tools: must be an array");
     *out = (struct openai_tools){.tools = tools && tools->n > 0 ? tools : NULL};
     if (tools && tools->n > OPENAI_MAX_TOOLS)
         return error_set(err, STATUS_INVALID_ARGUMENT, "tools: %u of them, at most %d", tools->n,

@@ -47,8 +47,8 @@ class Daemon:
         self.log_file = tempfile.NamedTemporaryFile("w+", prefix="gemmad-log-", suffix=".txt")
         read, write = os.pipe()
         self.process = subprocess.Popen(
-            [GEMMAD, *([model] if model else []), "--listen", listen, "--ready-fd", str(write),
-             "--max-context", "8192", *arguments],
+            [GEMMAD, *([model] if model else []), "--listen", listen, "--http-listen",
+             "off", "--ready-fd", str(write), "--max-context", "8192", *arguments],
             pass_fds=[write], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=self.log_file)
         os.close(write)
@@ -109,7 +109,7 @@ def fails_to_start(*arguments, config=None):
             path = pathlib.Path(folder) / "g.yaml"
             path.write_text(config)
             arguments = ("--config", str(path), *arguments)
-        run = subprocess.run([GEMMAD, "--listen", "127.0.0.1:0", *arguments], timeout=PATIENCE,
+        run = subprocess.run([GEMMAD, "--listen", "127.0.0.1:0", "--http-listen", "off", *arguments], timeout=PATIENCE,
                              capture_output=True, text=True)
         return run.returncode, run.stderr.replace(folder + "/", "")
 
@@ -254,7 +254,8 @@ def test_no_worker_outlives_a_killed_coordinator():
 
 def test_no_worker_outlives_a_coordinator_that_is_killed_while_loading():
     with tempfile.NamedTemporaryFile("w+") as log:
-        process = subprocess.Popen([GEMMAD, MODEL, "--tp", "4", "--listen", "127.0.0.1:0"],
+        process = subprocess.Popen([GEMMAD, MODEL, "--tp", "4", "--listen", "127.0.0.1:0",
+                                    "--http-listen", "off"],
                                    stderr=log)
         pids = []
         def started():
@@ -309,7 +310,7 @@ def test_a_port_in_use_is_said():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = "127.0.0.1:%d" % taken.getsockname()[1]
-        run = subprocess.run([GEMMAD, MODEL, "--listen", address], timeout=PATIENCE,
+        run = subprocess.run([GEMMAD, MODEL, "--listen", address, "--http-listen", "off"], timeout=PATIENCE,
                              capture_output=True, text=True)
         check(run.returncode != 0 and address in run.stderr, run.stderr)
 

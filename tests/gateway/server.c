@@ -3,8 +3,9 @@
  *
  *     gateway_test_server CHECKPOINT_FOLDER UNIX_SOCKET [API_KEYS]
  *
- * Says "listening ADDRESS ADDRESS" and then does what lines on its input say, answering each with
- * "done": load, serving 0|1, drain, hold, allow N, go, quit (shuts down with a grace of N ms).
+ * Says "listening ADDRESS ADDRESS HTTP_ADDRESS" and then does what lines on its input say,
+ * answering each with "done": load, serving 0|1, drain, hold, allow N, go, quit (shuts down with a
+ * grace of N ms).
  * Its end says whether every page came back. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,6 +160,7 @@ int main(int argc, char **argv)
     const char *listen[] = {"127.0.0.1:0", argv[2]};
     struct gateway_config config = {.listen = listen,
                                     .n_listen = 2,
+                                    .http_listen = "127.0.0.1:0",
                                     .n_threads = 3,
                                     .max_queued_bytes = MAX_QUEUED_BYTES,
                                     .version = "test"};
@@ -168,7 +170,8 @@ int main(int argc, char **argv)
         must(auth_parse(argv[3], strlen(argv[3]), "API_KEYS", &auth, &err), &err);
     config.auth = auth;
     must(gateway_create(&config, &s.gateway, &err), &err);
-    printf("listening %s %s\n", gateway_address(s.gateway, 0), gateway_address(s.gateway, 1));
+    printf("listening %s %s %s\n", gateway_address(s.gateway, 0), gateway_address(s.gateway, 1),
+           gateway_http_address(s.gateway));
     fflush(stdout);
     char line[128];
     bool more = true;

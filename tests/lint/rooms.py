@@ -25,6 +25,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 # Package headers by prefix, and the rooms that may see them.
 PACKAGES = {
     "grpc/": {"gateway", "client"},
+    "microhttpd.h": {"gateway"},
     "cuda": {"device", "tp"},
     "nccl": {"tp"},
     "mpi.h": {"tp"},
