@@ -35,21 +35,24 @@ from report import Report  # noqa: E402, F401
 
 
 class Daemon:
-    """with Daemon(folder, "--tp", "2") as d: d.inference.Generate(...)"""
+    """with Daemon(folder, "--tp", "2") as d: d.inference.Generate(...)
 
-    def __init__(self, model, *arguments, start_seconds=120):
+    With http=True also d.http_address ("127.0.0.1:PORT") and d.url."""
+
+    def __init__(self, model, *arguments, http=False):
         read, write = os.pipe()
         self.log = tempfile.NamedTemporaryFile("w+", prefix="gemmad-log-", suffix=".txt")
         self.process = subprocess.Popen(
             [str(BUILD / "daemon" / "gemmad"), str(model), "--listen", "127.0.0.1:0",
-             "--ready-fd", str(write), *arguments],
+             "--http-listen", "127.0.0.1:0", "--ready-fd", str(write), *arguments],
             pass_fds=[write], stdout=self.log, stderr=subprocess.STDOUT)
         os.close(write)
         with os.fdopen(read) as ready:
-            self.address = ready.readline().strip()
-        if not self.address:
+            addresses = ready.read().split()
+        if not addresses:
             self.process.kill()
             raise RuntimeError(f"gemmad did not start:\n{self.log_text()}")
+        self.address, self.url = addresses  # gRPC, HTTP
         self.channel = grpc.insecure_channel(self.address)
         self.inference = inference_pb2_grpc.InferenceStub(self.channel)
         self.control = control_pb2_grpc.ControlStub(self.channel)

@@ -1,5 +1,14 @@
-"""How a test of this folder counts."""
+"""How a test of this folder counts, and what it needs."""
+import importlib.util
 import sys
+
+
+def need(*modules):
+    """Skips the test where a package from PyPI is missing."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        print(f"skipped: no {', '.join(missing)}; tools/setup --tests installs what is missing")
+        sys.exit(77)
 
 
 class Report:
