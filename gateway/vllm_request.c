@@ -196,6 +196,10 @@ static enum status take_constraint(struct vllm_request *out,
     default:
         return STATUS_OK;
     }
+    if (params->grammar_from_first_token)
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "sampling_params.grammar_from_first_token: not supported, a constraint "
+                         "starts behind thinking");
     out->message.structured_output = s;
     return STATUS_OK;
 }

@@ -204,6 +204,7 @@ def test_refusals(stub):
             ("prompt_logprobs", {"prompt_logprobs": -1}), ("max_tokens", {"max_tokens": 0}),
             ("logit_bias", {"logit_bias": {-1: 1.0}}), ("logit_bias", {"logit_bias": {5000: 1.0}}),
             ("stop[0]", {"stop": [""]}), ("structural_tag", {"structural_tag": "{}"}),
+            ("grammar_from_first_token", {"regex": "a", "grammar_from_first_token": True}),
             ("truncate_prompt_tokens", {"truncate_prompt_tokens": 0})):
         refused(request(**params), field)
     refused(vllm.GenerateRequest(), "input")
