@@ -17,7 +17,7 @@ struct regex_parser {
     const char *text;
     size_t n, at;
     bool json_string, ignore_case, dot_all;
-    uint32_t depth;
+    uint32_t depth, n_unions;
     struct regex_part *parts; // of sequences and alternations that are being read
     size_t n_parts, capacity;
     struct error *err;
@@ -456,10 +456,10 @@ static enum status parse_sequence(struct regex_parser *p, struct regex_part *out
     }
     // from the end, so that a long sequence is a list and not a list of lists
     struct regex_part all = regex_part_plain(EXPRESSION_EMPTY);
-    while (p->n_parts > base)
-        all = regex_part_join(p->pool, p->parts[--p->n_parts], all);
+    while (p->n_parts > base && p->n_unions <= REGEX_MAX_UNIONS)
+        all = regex_part_join(p->pool, p->parts[--p->n_parts], all, &p->n_unions);
     *out = all;
-    return STATUS_OK;
+    return p->n_unions <= REGEX_MAX_UNIONS ? STATUS_OK : refuse(p, p->at, "too many anchors");
 }
 
 static struct regex_part any_of(struct regex_parser *p, size_t base)
@@ -504,7 +504,8 @@ static struct regex_part unanchored(struct regex_parser *p, struct regex_part pa
     code_point_set_add(&all, 0, 0x10FFFF);
     struct regex_part any = regex_part_repeat(p->pool, set_part(p, &all, false), 0,
                                               EXPRESSION_UNLIMITED);
-    return regex_part_join(p->pool, any, regex_part_join(p->pool, part, any));
+    return regex_part_join(p->pool, any, regex_part_join(p->pool, part, any, &p->n_unions),
+                           &p->n_unions);
 }
 
 enum status regex_parse(struct expression_pool *pool, const char *pattern, size_t n,

@@ -18,6 +18,7 @@
 #define REGEX_MAX_BYTES (64U << 10)
 #define REGEX_MAX_DEPTH 200U    /* nested groups */
 #define REGEX_MAX_REPEAT 65535U /* in {m,n} */
+#define REGEX_MAX_UNIONS 512U   /* what anchors cost where they need not hold: (^|a)b?c */
 
 struct regex_options {
     bool json_string; /* code points as they stand inside a JSON string, see regex_json_code_points

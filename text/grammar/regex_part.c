@@ -18,7 +18,7 @@ static bool is_plain(const struct regex_part *part)
 // first before second, where what surrounds both is known: something is behind first, or second is
 // empty there; and the same the other way round.
 static uint32_t join_in(struct expression_pool *pool, const struct regex_part *first,
-                        const struct regex_part *second, int start, int end)
+                        const struct regex_part *second, int start, int end, uint32_t *n_unions)
 {
     uint32_t left = first->in[start][0], right = second->in[0][end];
     uint32_t left_alone = first->in[start][end], right_alone = second->in[start][end];
@@ -30,17 +30,18 @@ static uint32_t join_in(struct expression_pool *pool, const struct regex_part *f
         alternatives[n++] = left_alone;
     if (expression_is_nullable(pool, left_alone) && expression_is_nullable(pool, right_alone))
         alternatives[n++] = EXPRESSION_EMPTY;
+    *n_unions += n > 1;
     return n == 1 ? alternatives[0] : expression_any_of(pool, alternatives, n);
 }
 
 struct regex_part regex_part_join(struct expression_pool *pool, struct regex_part first,
-                                  struct regex_part second)
+                                  struct regex_part second, uint32_t *n_unions)
 {
     if (is_plain(&first) && is_plain(&second))
         return regex_part_plain(expression_concat(pool, first.in[0][0], second.in[0][0]));
     struct regex_part out;
     for (int i = 0; i < 4; i++)
-        out.in[i / 2][i % 2] = join_in(pool, &first, &second, i / 2, i % 2);
+        out.in[i / 2][i % 2] = join_in(pool, &first, &second, i / 2, i % 2, n_unions);
     return out;
 }
 

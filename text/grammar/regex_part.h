@@ -16,8 +16,10 @@ struct regex_part {
 struct regex_part regex_part_plain(uint32_t expression);
 struct regex_part regex_part_start(void); /* ^ */
 struct regex_part regex_part_end(void);   /* $ */
+/* *n_unions counts the joins that an anchor turns into alternatives; such a sequence grows with the
+ * square of them. */
 struct regex_part regex_part_join(struct expression_pool *pool, struct regex_part first,
-                                  struct regex_part second);
+                                  struct regex_part second, uint32_t *n_unions);
 struct regex_part regex_part_repeat(struct expression_pool *pool, struct regex_part part,
                                     uint32_t min, uint32_t max);
 

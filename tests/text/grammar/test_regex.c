@@ -1,5 +1,6 @@
 /* tests/text/grammar/test_regex.c - patterns against texts that they match and do not. */
 #include "base/mem.h"
+#include "base/text_buffer.h"
 #include "tests/test.h"
 #include "text/grammar/regex.h"
 
@@ -226,4 +227,19 @@ TEST(depth_and_length_are_limited)
     ASSERT(!follows(pool, expression, pattern, REGEX_MAX_BYTES - 1));
     free(pattern);
     expression_pool_destroy(pool);
+}
+
+TEST(anchors_that_need_not_hold_are_limited_in_number)
+{
+    struct text_buffer pattern = {0};
+    struct error err = {0};
+    uint32_t expression;
+    for (int i = 0; i < 5000; i++)
+        text_buffer_append_text(&pattern, "(^|a)");
+    struct expression_pool *pool = expression_pool_create(0);
+    ASSERT_EQ(regex_parse(pool, pattern.data, pattern.length, NULL, &expression, &err),
+              STATUS_INVALID_ARGUMENT);
+    ASSERT_CONTAINS(err.message, "too many anchors");
+    expression_pool_destroy(pool);
+    text_buffer_finish(&pattern);
 }
