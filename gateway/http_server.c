@@ -152,6 +152,8 @@ static void add_headers(const struct http_call *call, struct MHD_Response *respo
     MHD_add_response_header(response, "Content-Type", call->content_type);
     MHD_add_response_header(response, "X-Request-Id", call->request_id);
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    // The rest of the page's policy stands in the page; this part only a header may say.
+    MHD_add_response_header(response, "Content-Security-Policy", "frame-ancestors 'none'");
     if (atomic_load(&call->streaming))
         MHD_add_response_header(response, "Cache-Control", "no-cache");
     if (call->code == MHD_HTTP_METHOD_NOT_ALLOWED)

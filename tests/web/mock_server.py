@@ -1,6 +1,6 @@
-"""A stand-in for the daemon's HTTP side: serves the page under the strictest policy it works with,
-and answers by what the prompt asks for. For what random weights never say: thoughts, tool calls,
-Markdown, markup that wants to run, failures in the middle."""
+"""A stand-in for the daemon's HTTP side: serves the page, and answers by what the prompt asks for.
+For what random weights never say: thoughts, tool calls, Markdown, markup that wants to run, failures
+in the middle."""
 import http.server
 import json
 import pathlib
@@ -8,8 +8,6 @@ import threading
 import time
 
 PAGE = pathlib.Path(__file__).parents[2] / "gateway/web/index.html"
-POLICY = ("default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
-          "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 KEY = "sk-test"
 MARKDOWN = """The sky looks blue because air scatters **short waves** more than long ones.
 
@@ -81,7 +79,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Security-Policy", POLICY)
         self.end_headers()
         self.wfile.write(body)
 
