@@ -167,6 +167,7 @@ static void serve_if_complete(struct coordinator *c)
         .kv = c->plan->memory.layout.params,
         .backend = backend_for_engine(c->backend),
         .tokenizer = c->text->tokenizer,
+        .vocabulary = c->text->vocabulary,
         .max_queued = c->config->max_queued,
         .max_chunk_rows = c->config->max_chunk_tokens,
     };

@@ -141,6 +141,8 @@ enum status served_text_load(const struct daemon_config *config, const struct se
     if (st == STATUS_OK) {
         text->bos_token = read_bos_token(root);
         find_ids(plan->checkpoint, text);
+        text->vocabulary = vocabulary_create(text->tokenizer,
+                                             checkpoint_config(plan->checkpoint)->vocab_size);
         *out = text;
     } else {
         served_text_destroy(text);
@@ -154,6 +156,7 @@ void served_text_destroy(struct served_text *text)
     if (!text)
         return;
     template_destroy(text->template);
+    vocabulary_destroy(text->vocabulary);
     tokenizer_destroy(text->tokenizer);
     free(text->template_source);
     free(text->bos_token);

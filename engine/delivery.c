@@ -98,27 +98,46 @@ static void end(struct delivery *d, struct choice *choice, enum finish_reason re
     choice->sequence = NULL;
 }
 
-static void take_token(struct delivery *d, struct choice *choice,
-                       const struct sequence_output *output)
+static void take_token(struct delivery *d, struct choice *choice, uint32_t token,
+                       const struct token_logprob *logprobs, uint32_t n_logprobs)
 {
     struct live_request *r = choice->request;
-    choice->n_generated = output->n_generated;
+    choice->n_generated++;
     d->n_generated_tokens++;
-    bool stop_id = live_request_is_stop_id(r, output->token);
+    bool stop_id = live_request_is_stop_id(r, token);
     int32_t stop_string = -1;
-    struct pushed_token pushed = {output->token, stop_id, output->logprobs, output->n_logprobs};
+    struct pushed_token pushed = {token, stop_id, logprobs, n_logprobs};
     if (!stop_id || r->include_stop)
         stop_string = output_push(&choice->output, &pushed);
     if (stop_id) {
         choice->matched_id = true;
-        choice->stop_token_id = output->token;
+        choice->stop_token_id = token;
         end(d, choice, FINISH_STOP);
     } else if (stop_string >= 0) {
         choice->stop_string = stop_string;
         end(d, choice, FINISH_STOP);
-    } else if (output->n_generated == r->max_tokens) {
+    } else if (choice->n_generated == r->max_tokens) {
         end(d, choice, FINISH_LENGTH);
     }
+}
+
+// Nothing else was possible: its logprob is 0, and there are no others.
+static void take_forced_token(struct delivery *d, struct choice *choice, uint32_t token)
+{
+    struct token_logprob logprob = {.token_id = token};
+    take_token(d, choice, token, &logprob, choice->output.c.n_logprobs > 0);
+}
+
+static void take_tokens(struct delivery *d, struct choice *choice,
+                        const struct sequence_output *output)
+{
+    if (!choice->constraint || !choice_constraint_take(choice->constraint, output->token)) {
+        take_token(d, choice, output->token, output->logprobs, output->n_logprobs);
+        return;
+    }
+    take_forced_token(d, choice, output->token);
+    for (uint32_t i = 0; !choice->ended && i < output->n_forced; i++)
+        take_forced_token(d, choice, output->forced[i]);
 }
 
 static void take_prompt_logprobs(struct live_request *r, const struct sequence_output *output)
@@ -156,11 +175,33 @@ void delivery_take_output(void *context, void *owner, const struct sequence_outp
         take_prompt_logprobs(r, output);
     if (!output->has_token)
         return;
-    take_token(d, choice, output);
+    take_tokens(d, choice, output);
     if (!r->prompt_told && choice->index == 0) // its prompt is complete
         tell_prompt(d, r);
     else
         tell(d, choice);
+}
+
+void delivery_take_mask(void *context, void *owner, struct sequence_mask *out)
+{
+    struct delivery *d = context;
+    struct choice *choice = owner;
+    struct live_request *r = choice->request;
+    enum choice_mask told = choice_constraint_mask(
+        choice->constraint, d->encoder, r->max_tokens - choice->n_generated, d->mask_bits, out);
+    if (told == CHOICE_MASK_TOLD)
+        return;
+    if (told == CHOICE_MASK_OVER && choice->n_generated > 0) {
+        end(d, choice, FINISH_STOP);
+        tell(d, choice);
+        return;
+    }
+    struct error error = {0};
+    error_set(
+        &error, STATUS_INVALID_ARGUMENT,
+        "the grammar allows no token after %u tokens of sequence %u, or is too ambiguous there",
+        choice->n_generated, choice->index);
+    delivery_fail_request(d, r, &error);
 }
 
 void delivery_end_request(struct delivery *d, struct live_request *r, enum finish_reason reason)

@@ -15,12 +15,17 @@ struct delivery {
     void (*on_started)(void *context, struct live_request *request);
     void (*on_over)(void *context, struct live_request *request);
     void *context;
+    struct tokenizer_encoder *encoder; /* with constraints */
+    uint32_t *mask_bits;               /* scratch, [step_mask_bits_words] */
     uint64_t n_generated_tokens;
     uint64_t step_began_ns; /* the one whose results are being taken */
 };
 
 /* A scheduler_output_fn: context is the delivery, owner the choice. */
 void delivery_take_output(void *context, void *owner, const struct sequence_output *output);
+
+/* A scheduler_mask_fn likewise. Ends a request whose grammar allows no token. */
+void delivery_take_mask(void *context, void *owner, struct sequence_mask *out);
 
 /* Ends all choices that have not ended, with ABORT or TIME_LIMIT. */
 void delivery_end_request(struct delivery *delivery, struct live_request *request,

@@ -48,6 +48,7 @@ struct engine {
     struct live_request *live;
     struct live_request *taken_aborts;
     uint64_t n_requests, n_prompt_tokens, n_steps, prepare_ns, forward_ns, sample_ns;
+    uint64_t mask_ns, mask_wait_ns;
 };
 
 static void *run(void *context);
@@ -97,6 +98,17 @@ static void on_over(void *context, struct live_request *r)
         r->live_next->live_prev = r->live_prev;
 }
 
+static void free_parts(struct engine *e)
+{
+    scheduler_destroy(e->scheduler);
+    tokenizer_encoder_destroy(e->delivery.encoder);
+    free(e->delivery.mask_bits);
+    request_table_finish(&e->table);
+    pthread_cond_destroy(&e->changed);
+    pthread_mutex_destroy(&e->lock);
+    free(e);
+}
+
 enum status engine_create(const struct engine_config *config, struct engine **out,
                           struct error *err)
 {
@@ -108,8 +120,11 @@ enum status engine_create(const struct engine_config *config, struct engine **ou
         .max_chunk_rows = config->max_chunk_rows,
     };
     e->text.tokenizer = config->tokenizer;
-    if (config->tokenizer)
+    e->text.vocabulary = config->vocabulary;
+    if (config->tokenizer) {
         reasoning_tokens_find(config->tokenizer, &e->text.reasoning);
+        e->scheduler_config.n_text_ids = tokenizer_n_tokens(config->tokenizer);
+    }
     enum status st = scheduler_create(&e->scheduler_config, &e->scheduler, err);
     if (st != STATUS_OK) {
         free(e);
@@ -117,6 +132,10 @@ enum status engine_create(const struct engine_config *config, struct engine **ou
     }
     e->delivery = (struct delivery){
         .scheduler = e->scheduler, .on_started = on_started, .on_over = on_over, .context = e};
+    e->delivery.mask_bits = mem_zeroed(step_mask_bits_words(config->limits.vocab_size),
+                                       sizeof(uint32_t));
+    if (config->tokenizer)
+        e->delivery.encoder = tokenizer_encoder_create(config->tokenizer);
     request_table_init(&e->table);
     e->last_submitted = &e->submitted;
     e->backend_up = true;
@@ -127,8 +146,7 @@ enum status engine_create(const struct engine_config *config, struct engine **ou
     pthread_cond_init(&e->changed, &attributes);
     pthread_condattr_destroy(&attributes);
     if (pthread_create(&e->thread, NULL, run, e) != 0) {
-        scheduler_destroy(e->scheduler);
-        free(e);
+        free_parts(e);
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "cannot start the engine thread");
     }
     *out = e;
@@ -155,11 +173,7 @@ void engine_destroy(struct engine *e)
     wake(e);
     pthread_mutex_unlock(&e->lock);
     pthread_join(e->thread, NULL);
-    scheduler_destroy(e->scheduler);
-    request_table_finish(&e->table);
-    pthread_cond_destroy(&e->changed);
-    pthread_mutex_destroy(&e->lock);
-    free(e);
+    free_parts(e);
 }
 
 // Under the lock.
@@ -270,6 +284,7 @@ static void schedule(struct engine *e, struct live_request *r)
         e->live->live_prev = r;
     e->live = r;
     e->n_requests++;
+    live_request_constrain(r, &e->text, e->c.limits.vocab_size);
     for (uint32_t i = 0; i < r->n_choices; i++) {
         struct sequence_config config = live_request_sequence(&r->choices[i]);
         r->choices[i].sequence = scheduler_add(e->scheduler, &config);
@@ -352,10 +367,26 @@ static void end_expired(struct engine *e)
         delivery_end_request(&e->delivery, choice->request, FINISH_TIME_LIMIT);
 }
 
+// After the deltas, and while the step runs that they are for.
+static void write_masks(struct engine *e)
+{
+    const struct engine_backend *backend = &e->c.backend;
+    if (!scheduler_masks_are_due(e->scheduler))
+        return;
+    void *memory = backend->begin_masks(backend->context);
+    if (!memory)
+        return;
+    uint64_t started = clock_now_ns();
+    size_t n = scheduler_write_masks(e->scheduler, memory, delivery_take_mask, &e->delivery);
+    e->mask_ns += clock_now_ns() - started;
+    backend->submit_masks(backend->context, n);
+}
+
 static void prepare_steps(struct engine *e)
 {
     const struct engine_backend *backend = &e->c.backend;
     void *memory;
+    write_masks(e);
     while ((memory = backend->begin_step(backend->context))) {
         uint64_t started = clock_now_ns();
         size_t n = scheduler_prepare(e->scheduler, memory);
@@ -364,6 +395,7 @@ static void prepare_steps(struct engine *e)
             return;
         backend->submit_step(backend->context, n);
         e->n_steps++;
+        write_masks(e); // known at once where a prefill ends
     }
 }
 
@@ -380,6 +412,8 @@ static void publish_stats(struct engine *e)
         .step_prepare_ns_total = e->prepare_ns,
         .forward_ns_total = e->forward_ns,
         .sample_ns_total = e->sample_ns,
+        .mask_ns_total = e->mask_ns,
+        .mask_wait_ns_total = e->mask_wait_ns,
         .n_waiting = counts.n_waiting,
         .n_running = counts.n_running,
         .n_groups = e->c.kv.n_groups,
@@ -401,6 +435,7 @@ static enum status take_result(struct engine *e, const void *message, size_t n, 
         return st;
     e->forward_ns += result.header->forward_ns;
     e->sample_ns += result.header->sample_ns;
+    e->mask_wait_ns += result.header->mask_wait_ns;
     uint64_t now = clock_now_ns();
     uint64_t step_ns = result.header->forward_ns + result.header->sample_ns;
     e->delivery.step_began_ns = step_ns < now ? now - step_ns : 0;

@@ -9,7 +9,7 @@
 
 #include "engine/request.h"
 #include "kvcache/params.h"
-#include "text/tokenizer.h"
+#include "text/grammar/vocabulary.h"
 
 struct engine;
 
@@ -36,8 +36,10 @@ struct engine_config {
     struct kv_params kv;
     struct engine_backend backend;
     const struct tokenizer *tokenizer; /* for text deltas and stop strings; may be NULL in tests */
-    uint32_t max_queued;               /* requests waiting; one more is RESOURCE_EXHAUSTED */
-    uint32_t max_chunk_rows;           /* prefill rows of one sequence in a step; 0: max_rows */
+    const struct vocabulary *vocabulary; /* of the tokenizer and limits.vocab_size; NULL: requests
+                                            with a grammar are UNIMPLEMENTED */
+    uint32_t max_queued;                 /* requests waiting; one more is RESOURCE_EXHAUSTED */
+    uint32_t max_chunk_rows;             /* prefill rows of one sequence in a step; 0: max_rows */
 };
 
 NODISCARD enum status engine_create(const struct engine_config *config, struct engine **out,
@@ -68,6 +70,8 @@ struct engine_stats {
     uint64_t n_requests_total, n_prompt_tokens_total, n_generated_tokens_total, n_preemptions_total;
     uint64_t n_steps_total, step_prepare_ns_total, forward_ns_total;
     uint64_t sample_ns_total;
+    uint64_t mask_ns_total;      /* the engine thread's work on masks */
+    uint64_t mask_wait_ns_total; /* of sample_ns_total: workers waited for masks */
     uint32_t n_waiting, n_running;
     uint32_t n_pages[KV_MAX_GROUPS], n_free_pages[KV_MAX_GROUPS];
     uint32_t n_groups;

@@ -36,6 +36,8 @@ static enum status check_request(const struct request *request,
     if (!text->tokenizer && needs_text)
         return error_set(err, STATUS_INVALID_ARGUMENT,
                          "text, stop strings and thinking apart need a tokenizer");
+    if (!text->vocabulary && request->grammar)
+        return error_set(err, STATUS_UNIMPLEMENTED, "no grammars are served");
     // Before the counts are narrowed.
     if (request->n_prompt > config->limits.max_positions)
         return error_set(err, STATUS_INVALID_ARGUMENT, "a prompt of %zu tokens: at most %u",
@@ -131,6 +133,11 @@ enum status live_request_create(const struct request *request,
     r->priority = request->priority;
     r->submitted_ns = now_ns;
     r->deadline_ns = deadline_after(now_ns, request->time_limit_ns);
+    if (request->grammar)
+        r->grammar = grammar_ref(request->grammar);
+    r->thinking_budget = CONSTRAINT_NO_BUDGET;
+    if (request->split_reasoning)
+        r->thinking_budget = request->thinking_budget;
     r->start = REASONING_OUTSIDE;
     if (text->tokenizer)
         r->start = reasoning_start(&text->reasoning, r->prompt, r->n_prompt);
@@ -153,8 +160,11 @@ void live_request_destroy(struct live_request *r)
 {
     if (!r)
         return;
-    for (uint32_t i = 0; i < r->n_choices; i++)
+    for (uint32_t i = 0; i < r->n_choices; i++) {
+        choice_constraint_destroy(r->choices[i].constraint);
         output_finish(&r->choices[i].output);
+    }
+    grammar_drop(r->grammar);
     stop_strings_finish(&r->stop_strings);
     free(r->id);
     free(r->prompt);
@@ -162,6 +172,28 @@ void live_request_destroy(struct live_request *r)
     free(r->biases);
     free(r->prompt_logprobs);
     free(r);
+}
+
+static bool is_constrained(const struct live_request *r)
+{
+    return r->grammar || r->thinking_budget != CONSTRAINT_NO_BUDGET;
+}
+
+void live_request_constrain(struct live_request *r, const struct request_text *text,
+                            uint32_t vocab_size)
+{
+    const struct constraint_config config = {
+        .grammar = r->grammar,
+        .vocabulary = text->vocabulary,
+        .tokens = text->reasoning,
+        .start = r->start,
+        .thinking_budget = r->thinking_budget,
+        .stop_ids = r->stop_ids,
+        .n_stop_ids = r->n_stop_ids,
+        .n_ids = vocab_size,
+    };
+    for (uint32_t i = 0; i < r->n_choices && is_constrained(r); i++)
+        r->choices[i].constraint = choice_constraint_create(&config);
 }
 
 bool live_request_is_stop_id(const struct live_request *r, uint32_t token)
@@ -184,6 +216,7 @@ struct sequence_config live_request_sequence(struct choice *choice)
         .priority = r->priority,
         .arrival = r->arrival,
         .index = choice->index,
+        .masked = is_constrained(r),
         .deadline_ns = r->deadline_ns,
         .owner = choice,
     };

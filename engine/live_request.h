@@ -3,6 +3,7 @@
 #ifndef GEMMAD_ENGINE_LIVE_REQUEST_H
 #define GEMMAD_ENGINE_LIVE_REQUEST_H
 
+#include "engine/choice_constraint.h"
 #include "engine/output.h"
 #include "engine/request.h"
 #include "engine/scheduler.h"
@@ -14,7 +15,8 @@
 struct choice {
     struct live_request *request;
     uint32_t index;
-    struct sequence *sequence; /* NULL before it is scheduled and once it has ended */
+    struct sequence *sequence;            /* NULL before it is scheduled and once it has ended */
+    struct choice_constraint *constraint; /* or NULL */
     struct output output;
     uint32_t n_generated;
     bool ended, told; /* no more tokens; the client has its FINISH */
@@ -38,6 +40,8 @@ struct live_request {
     bool include_stop;
     bool want_prompt_ids;
     enum reasoning_state start; /* in which generation begins */
+    struct grammar *grammar;    /* or NULL */
+    uint32_t thinking_budget;   /* or CONSTRAINT_NO_BUDGET */
     int32_t priority;
     uint64_t arrival;
     uint64_t submitted_ns;
@@ -78,6 +82,10 @@ NODISCARD enum status live_request_create(const struct request *request,
                                           const struct request_text *text, uint64_t now_ns,
                                           struct live_request **out, struct error *err);
 void live_request_destroy(struct live_request *request);
+
+/* Gives its choices their constraints, if it has any. On the engine thread. */
+void live_request_constrain(struct live_request *request, const struct request_text *text,
+                            uint32_t vocab_size);
 
 bool live_request_is_stop_id(const struct live_request *request, uint32_t token);
 /* What the scheduler is told of a choice; pointers into the request. */

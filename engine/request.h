@@ -19,7 +19,7 @@ struct logit_bias {
 
 struct grammar; /* text/grammar/grammar.h */
 
-#define REQUEST_NO_THINKING_BUDGET UINT32_MAX
+#define REQUEST_NO_THINKING_BUDGET UINT32_MAX /* CONSTRAINT_NO_BUDGET */
 
 /* A string of bytes with its length. */
 struct stop_string {

@@ -78,7 +78,7 @@ struct sequence_mask {
     enum step_mask_kind kind;
     uint32_t ids[STEP_MASK_MAX_IDS]; /* ONE: the first; NOT: n_ids of them */
     uint32_t n_ids;
-    uint32_t *bits; /* BITS: to be filled in, [step_mask_bits_words(vocab_size)] */
+    const uint32_t *bits; /* BITS: [step_mask_bits_words(vocab_size)], copied */
     /* ONE: tokens that follow it whatever happens, [n_forced], copied; with it no more than
      * max_tokens leaves. */
     const uint32_t *forced;

@@ -57,7 +57,8 @@ static uint32_t write_mask(struct scheduler *s, struct sequence *sequence, uint3
                            scheduler_mask_fn *mask_fn, void *context, uint32_t *out_kind)
 {
     uint32_t n_text_ids = s->c.n_text_ids;
-    struct sequence_mask mask = {.kind = STEP_MASK_ALL, .bits = words};
+    uint32_t n_bits_words = step_mask_bits_words(s->c.limits.vocab_size);
+    struct sequence_mask mask = {.kind = STEP_MASK_ALL};
     if (sequence->state != SEQUENCE_REMOVED)
         mask_fn(context, sequence->c.owner, &mask);
     if (sequence->state == SEQUENCE_REMOVED) // whatever it samples is dropped
@@ -69,13 +70,17 @@ static uint32_t write_mask(struct scheduler *s, struct sequence *sequence, uint3
     case STEP_MASK_ALL:
         return 0;
     case STEP_MASK_ONE:
-        CHECK(mask.ids[0] < n_text_ids);
         words[0] = mask.ids[0];
-        return 1;
+        if (words[0] < n_text_ids)
+            return 1;
+        *out_kind = STEP_MASK_BITS; // a grammar may name any id: then nothing is left
+        memset(words, 0, n_bits_words * sizeof *words);
+        return n_bits_words;
     case STEP_MASK_NOT:
         return take_ids(mask.ids, mask.n_ids, n_text_ids, words);
     case STEP_MASK_BITS:
-        return step_mask_bits_words(s->c.limits.vocab_size);
+        memcpy(words, mask.bits, n_bits_words * sizeof *words);
+        return n_bits_words;
     }
     return 0;
 }

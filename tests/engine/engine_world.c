@@ -12,7 +12,14 @@ struct kv_params kv;
 struct step_limits limits;
 struct fake_backend backend;
 struct engine *engine;
-static struct tokenizer *tokenizer;
+struct tokenizer *letters_tokenizer;
+struct vocabulary *letters_vocabulary;
+static const char specials[] = "{\"id\":282,\"content\":\"<|channel>\",\"special\":true},"
+                               "{\"id\":283,\"content\":\"<channel|>\",\"special\":true},"
+                               "{\"id\":284,\"content\":\"<|tool_call>\",\"special\":true},"
+                               "{\"id\":285,\"content\":\"<tool_call|>\",\"special\":true},"
+                               "{\"id\":286,\"content\":\"<|think|>\",\"special\":true},"
+                               "{\"id\":287,\"content\":\"<turn|>\",\"special\":true}";
 static const uint32_t prompt[] = {260, 261, 262, 263, 264, 265, 266, 267, 268, 269};
 
 void open_engine(uint32_t n_pages, uint32_t max_queued)
@@ -38,13 +45,16 @@ void open_engine(uint32_t n_pages, uint32_t max_queued)
         texts[i][0] = (char)('a' + i);
         letters[i] = texts[i];
     }
-    char *json = write_tokenizer(letters, 26, "", "");
-    ASSERT_OK(tokenizer_parse(json, strlen(json), "letters", &tokenizer, NULL));
+    char *json = write_tokenizer(letters, 26, "", specials);
+    ASSERT_OK(tokenizer_parse(json, strlen(json), "letters", &letters_tokenizer, NULL));
     free(json);
+    ASSERT_EQ(tokenizer_n_tokens(letters_tokenizer), N_TEXT_IDS);
+    letters_vocabulary = vocabulary_create(letters_tokenizer, VOCAB);
     struct engine_config config = {.limits = limits,
                                    .kv = kv,
                                    .backend = fake_backend_for_engine(&backend),
-                                   .tokenizer = tokenizer,
+                                   .tokenizer = letters_tokenizer,
+                                   .vocabulary = letters_vocabulary,
                                    .max_queued = max_queued};
     struct error err = {0};
     ASSERT_OK_ERR(engine_create(&config, &engine, &err), err);
@@ -68,7 +78,8 @@ void close_engine(void)
 {
     engine_destroy(engine);
     fake_backend_finish(&backend);
-    tokenizer_destroy(tokenizer);
+    vocabulary_destroy(letters_vocabulary);
+    tokenizer_destroy(letters_tokenizer);
 }
 
 struct request_log *new_log(void)
@@ -89,6 +100,13 @@ static void note_delta(struct request_log *log, const struct engine_event *event
                event->n_token_ids * sizeof *event->token_ids);
     choice->n_ids += (uint32_t)event->n_token_ids;
     choice->n_logprobs += (uint32_t)event->n_logprobs;
+    for (size_t i = 0; i < event->n_logprobs; i++) {
+        const struct token_logprobs *token = &event->logprobs[i];
+        log->wrong_order |= token->entries[0].token_id != event->token_ids[i];
+        log->n_forced_logprobs += token->n == 1 && token->entries[0].logprob == 0.0F;
+    }
+    if (event->kind == TEXT_REASONING)
+        log->n_reasoning_ids += (uint32_t)event->n_token_ids;
     if (event->text_length)
         memcpy(choice->text + choice->text_length, event->text, event->text_length);
     choice->text_length += event->text_length;

@@ -9,7 +9,10 @@
 #include "tests/engine/fake_backend.h"
 #include "tests/test.h"
 
-#define VOCAB 282 /* 256 bytes, then "a".."z" */
+/* 256 bytes, "a".."z", special tokens, and ids of the head that the tokenizer lacks. */
+#define VOCAB 290
+#define N_TEXT_IDS 288
+enum { CHANNEL = 282, CHANNEL_END, TOOL_CALL, TOOL_CALL_END, THINK, TURN_END };
 #define MAX_TOKENS 400
 #define N_PROMPT 10
 
@@ -17,6 +20,8 @@ extern struct kv_params kv;
 extern struct step_limits limits;
 extern struct fake_backend backend;
 extern struct engine *engine;
+extern struct tokenizer *letters_tokenizer;
+extern struct vocabulary *letters_vocabulary;
 
 /* 8 slots, 32 rows, pages of 8 tokens, a sliding group of 20 and a global one. */
 void open_engine(uint32_t n_pages, uint32_t max_queued);
@@ -40,6 +45,8 @@ struct request_log {
     struct choice_log choices[8];
     uint32_t n_prompts, n_prompt_ids, n_prompt_logprobs;
     uint32_t n_deltas;
+    uint32_t n_reasoning_ids; /* of all choices, with delimiters */
+    uint32_t n_forced_logprobs;
     uint32_t n_after_the_end;
     bool wrong_order, over, failed;
     struct error error;

@@ -166,8 +166,9 @@ static void make_forced_runs(struct client *c)
 
 // What token i may be.
 static void mask_of(const struct world *w, const struct client *c, uint32_t i,
-                    struct sequence_mask *out)
+                    struct sequence_mask *out, uint32_t *bits)
 {
+    out->bits = bits;
     if (c->forced[i] > 0) {
         out->kind = STEP_MASK_ONE;
         out->ids[0] = forced_token(w, c, i);
@@ -180,16 +181,16 @@ static void mask_of(const struct world *w, const struct client *c, uint32_t i,
         out->ids[k] = number_of(c, i, 6 + k) % w->config.limits.vocab_size;
     uint32_t n_words = step_mask_bits_words(w->config.limits.vocab_size);
     for (uint32_t k = 0; out->kind == STEP_MASK_BITS && k < n_words; k++)
-        out->bits[k] = (number_of(c, i, 30 + k) & number_of(c, i, 40 + k)) | 1;
+        bits[k] = (number_of(c, i, 30 + k) & number_of(c, i, 40 + k)) | 1;
 }
 
 static uint32_t masked_token(struct world *w, struct client *c,
                              const struct sampling_params *sampling, uint32_t i)
 {
     uint32_t bits[8];
-    struct sequence_mask mask = {.kind = STEP_MASK_ALL, .bits = bits};
+    struct sequence_mask mask = {.kind = STEP_MASK_ALL};
     if (c->config.masked)
-        mask_of(w, c, i, &mask);
+        mask_of(w, c, i, &mask, bits);
     struct fake_mask fake = {.kind = mask.kind, .n_ids = w->config.n_text_ids, .words = mask.ids};
     fake.n_words = mask.kind == STEP_MASK_ONE ? 1 : mask.n_ids;
     if (mask.kind == STEP_MASK_BITS)
@@ -356,8 +357,9 @@ static void on_mask(void *context, void *owner, struct sequence_mask *out)
         if (!c->sequence)
             return;
     }
-    mask_of(w, c, c->n_came, out);
+    static uint32_t bits[8];
     static uint32_t forced[MAX_TOKENS];
+    mask_of(w, c, c->n_came, out, bits);
     out->forced = forced;
     // As many as there are, or fewer.
     uint32_t n = c->forced[c->n_came];
