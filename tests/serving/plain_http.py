@@ -1,4 +1,5 @@
 """Requests to the daemon's HTTP side with the standard library alone."""
+
 import http.client
 import json
 import time
@@ -10,7 +11,10 @@ class Connection:
 
     def __init__(self, url, key=None):
         self.http = http.client.HTTPConnection(urllib.parse.urlparse(url).netloc, timeout=300)
-        self.headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
+        self.headers = {
+            "Content-Type": "application/json",
+            **({"Authorization": f"Bearer {key}"} if key else {}),
+        }
 
     def __enter__(self):
         return self
@@ -20,7 +24,9 @@ class Connection:
 
     def post(self, path, body):
         """(status, parsed answer). body: bytes are sent as they are."""
-        self.http.request("POST", path, body if isinstance(body, bytes) else json.dumps(body), self.headers)
+        self.http.request(
+            "POST", path, body if isinstance(body, bytes) else json.dumps(body), self.headers
+        )
         answer = self.http.getresponse()
         return answer.status, json.loads(answer.read())
 

@@ -1,4 +1,5 @@
 """How a test of this folder counts, and what it needs."""
+
 import importlib.util
 import sys
 

@@ -1,5 +1,6 @@
 """A headless Chromium, driven through Debian's chromedriver with the W3C WebDriver protocol: plain
 HTTP and JSON, so nothing but the standard library is needed."""
+
 import base64
 import json
 import os
@@ -30,10 +31,19 @@ class Browser:
 
     def __init__(self, dark=False, size=(1180, 860)):
         self.home = tempfile.TemporaryDirectory(prefix="gemmad-chromium-")
-        environment = {**os.environ, "HOME": self.home.name, "XDG_CONFIG_HOME": self.home.name,
-                       "XDG_CACHE_HOME": self.home.name}
-        self.driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE,
-                                       stderr=subprocess.STDOUT, env=environment, text=True)
+        environment = {
+            **os.environ,
+            "HOME": self.home.name,
+            "XDG_CONFIG_HOME": self.home.name,
+            "XDG_CACHE_HOME": self.home.name,
+        }
+        self.driver = subprocess.Popen(
+            ["chromedriver", "--port=0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            text=True,
+        )
         for line in self.driver.stdout:
             found = re.search(r"started successfully on port (\d+)", line)
             if found:
@@ -41,19 +51,39 @@ class Browser:
         else:
             raise RuntimeError("chromedriver did not start")
         self.session = f"http://127.0.0.1:{found[1]}/session"
-        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                     "--hide-scrollbars", f"--user-data-dir={self.home.name}/profile",
-                     f"--window-size={size[0]},{size[1]}"]
+        arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+            f"--user-data-dir={self.home.name}/profile",
+            f"--window-size={size[0]},{size[1]}",
+        ]
         arguments += ["--force-dark-mode"] if dark else []
-        made = self._call("POST", "", {"capabilities": {"alwaysMatch": {
-            "browserName": "chrome", "goog:chromeOptions": {"binary": shutil.which("chromium"), "args": arguments},
-            "goog:loggingPrefs": {"browser": "ALL"}}}})
+        made = self._call(
+            "POST",
+            "",
+            {
+                "capabilities": {
+                    "alwaysMatch": {
+                        "browserName": "chrome",
+                        "goog:chromeOptions": {
+                            "binary": shutil.which("chromium"),
+                            "args": arguments,
+                        },
+                        "goog:loggingPrefs": {"browser": "ALL"},
+                    }
+                }
+            },
+        )
         self.session += "/" + made["sessionId"]
 
     def _call(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.session + path, data, {"Content-Type": "application/json"},
-                                         method=method)
+        request = urllib.request.Request(
+            self.session + path, data, {"Content-Type": "application/json"}, method=method
+        )
         try:
             with urllib.request.urlopen(request, timeout=120) as answer:
                 return json.load(answer)["value"]
@@ -90,8 +120,11 @@ class Browser:
 
     def text(self, selector):
         """What a reader sees of the last element that matches, or None."""
-        return self.run("const all = document.querySelectorAll(arguments[0]);"
-                        "return all.length ? all[all.length - 1].innerText : null", selector)
+        return self.run(
+            "const all = document.querySelectorAll(arguments[0]);"
+            "return all.length ? all[all.length - 1].innerText : null",
+            selector,
+        )
 
     def count(self, selector):
         return self.run("return document.querySelectorAll(arguments[0]).length", selector)

@@ -1,6 +1,7 @@
 """A stand-in for the daemon's HTTP side: serves the page, and answers by what the prompt asks for.
 For what random weights never say: thoughts, tool calls, Markdown, markup that wants to run, failures
 in the middle."""
+
 import http.server
 import json
 import pathlib
@@ -33,23 +34,35 @@ def strength(wavelength_nm, reference_nm=690):
 ```
 > A violet sky would be brighter still, but the eye sees `blue` better.
 """
-HOSTILE = ("<script>window.broken = 1</script> <img src=x onerror='window.broken = 2'> "
-           "[click](javascript:window.broken=3) **<b onclick=1>bold</b>** `<i>`\n\n"
-           "```html\n<script>window.broken = 4</script>\n```")
+HOSTILE = (
+    "<script>window.broken = 1</script> <img src=x onerror='window.broken = 2'> "
+    "[click](javascript:window.broken=3) **<b onclick=1>bold</b>** `<i>`\n\n"
+    "```html\n<script>window.broken = 4</script>\n```"
+)
 
 
 def content(text):
-    return [{"content": text[i:i + 6]} for i in range(0, len(text), 6)]
+    return [{"content": text[i : i + 6]} for i in range(0, len(text), 6)]
 
 
 def thought(text):
-    return [{"reasoning_content": text[i:i + 6]} for i in range(0, len(text), 6)]
+    return [{"reasoning_content": text[i : i + 6]} for i in range(0, len(text), 6)]
 
 
 def tool_call(index, name, arguments):
-    return [{"tool_calls": [{"index": index, "id": f"call_{index:024x}", "type": "function",
-                             "function": {"name": name, "arguments": ""}}]},
-            {"tool_calls": [{"index": index, "function": {"arguments": json.dumps(arguments)}}]}]
+    return [
+        {
+            "tool_calls": [
+                {
+                    "index": index,
+                    "id": f"call_{index:024x}",
+                    "type": "function",
+                    "function": {"name": name, "arguments": ""},
+                }
+            ]
+        },
+        {"tool_calls": [{"index": index, "function": {"arguments": json.dumps(arguments)}}]},
+    ]
 
 
 def answer_to(body):
@@ -58,15 +71,22 @@ def answer_to(body):
     if last["role"] == "tool":
         return content(f"The tool said {last['content']}."), "stop"
     if "weather" in last["content"]:
-        return (thought("They want the weather, so I call the tool.") +
-                tool_call(0, "get_weather", {"city": "Tromsø", "days": 3, "units": {"wind": "m/s"}}) +
-                tool_call(1, "get_time", {"zone": "Europe/Oslo"})), "tool_calls"
+        return (
+            thought("They want the weather, so I call the tool.")
+            + tool_call(0, "get_weather", {"city": "Tromsø", "days": 3, "units": {"wind": "m/s"}})
+            + tool_call(1, "get_time", {"zone": "Europe/Oslo"})
+        ), "tool_calls"
     if "hostile" in last["content"]:
         return content(HOSTILE), "stop"
     thinking = body["chat_template_kwargs"]["enable_thinking"]
-    return (thought("Short waves scatter more. I should mention sunsets, and keep it short.\n"
-                    "The eye matters too: violet is scattered even more.") if thinking else []
-            ) + content(MARKDOWN), "stop"
+    return (
+        thought(
+            "Short waves scatter more. I should mention sunsets, and keep it short.\n"
+            "The eye matters too: violet is scattered even more."
+        )
+        if thinking
+        else []
+    ) + content(MARKDOWN), "stop"
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -83,8 +103,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _fail(self, status, message, **more):
-        self._send(status, "application/json", json.dumps(
-            {"error": {"message": message, "code": status, **more}}).encode())
+        self._send(
+            status,
+            "application/json",
+            json.dumps({"error": {"message": message, "code": status, **more}}).encode(),
+        )
 
     def _refused(self):
         if not self.server.needs_key or self.headers.get("Authorization") == f"Bearer {KEY}":
@@ -96,8 +119,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/":
             self._send(200, "text/html; charset=utf-8", PAGE.read_bytes())
         elif self.path == "/v1/models" and not self._refused():
-            self._send(200, "application/json", json.dumps(
-                {"object": "list", "data": [{"id": "gemma-4-mock", "object": "model"}]}).encode())
+            self._send(
+                200,
+                "application/json",
+                json.dumps(
+                    {"object": "list", "data": [{"id": "gemma-4-mock", "object": "model"}]}
+                ).encode(),
+            )
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -105,7 +133,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self._refused():
             return
         if body.get("temperature") == 1.25:
-            self._fail(400, "temperature=1.25: this server is tired", type="invalid_request_error", param="temperature")
+            self._fail(
+                400,
+                "temperature=1.25: this server is tired",
+                type="invalid_request_error",
+                param="temperature",
+            )
             return
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
@@ -118,7 +151,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server.disconnected.set()
 
     def _event(self, **chunk):
-        self.wfile.write(b"data: " + json.dumps({"object": "chat.completion.chunk", **chunk}).encode() + b"\n\n")
+        self.wfile.write(
+            b"data: " + json.dumps({"object": "chat.completion.chunk", **chunk}).encode() + b"\n\n"
+        )
         self.wfile.flush()
 
     def _delta(self, delta, finish=None):
@@ -141,9 +176,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(0.004)
         self._delta({}, finish)
         n_thought = sum("reasoning_content" in d for d in deltas)
-        self._event(choices=[], usage={"prompt_tokens": 9, "completion_tokens": len(deltas),
-                                       "total_tokens": 9 + len(deltas),
-                                       "completion_tokens_details": {"reasoning_tokens": n_thought}})
+        self._event(
+            choices=[],
+            usage={
+                "prompt_tokens": 9,
+                "completion_tokens": len(deltas),
+                "total_tokens": 9 + len(deltas),
+                "completion_tokens_details": {"reasoning_tokens": n_thought},
+            },
+        )
         self.wfile.write(b"data: [DONE]\n\n")
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The chat page in headless Chromium, against a server that says what random weights never would.
 Screenshots go to screenshots/ in the build folder."""
+
 import os
 import pathlib
 import sys
@@ -35,31 +36,57 @@ def answers(report, browser, server):
     whole = browser.run("return document.querySelector('.text').innerText.length")
     report.check("the answer streams", 0 < seen < whole, (seen, whole))
     sent = server.bodies[-1]
-    report.check("Shift Enter begins a line", sent["messages"][-1]["content"] == "Why is the sky\nblue?", sent)
-    report.check("the request", sent["stream"] and sent["stream_options"] == {"include_usage": True} and
-                 sent["chat_template_kwargs"] == {"enable_thinking": True} and
-                 "temperature" not in sent and sent["model"] == "gemma-4-mock", sent)
-    report.check("thoughts are folded", browser.run(
-        "const d = document.querySelector('.thinking'); return !d.open && !d.hidden"))
+    report.check(
+        "Shift Enter begins a line",
+        sent["messages"][-1]["content"] == "Why is the sky\nblue?",
+        sent,
+    )
+    report.check(
+        "the request",
+        sent["stream"]
+        and sent["stream_options"] == {"include_usage": True}
+        and sent["chat_template_kwargs"] == {"enable_thinking": True}
+        and "temperature" not in sent
+        and sent["model"] == "gemma-4-mock",
+        sent,
+    )
+    report.check(
+        "thoughts are folded",
+        browser.run("const d = document.querySelector('.thinking'); return !d.open && !d.hidden"),
+    )
     label = browser.text(".thinking summary")
-    report.check("thoughts have a duration", label.startswith("Thought for ") and label.endswith(" tokens"), label)
+    report.check(
+        "thoughts have a duration",
+        label.startswith("Thought for ") and label.endswith(" tokens"),
+        label,
+    )
     browser.click(".thinking summary")
     report.check("thoughts unfold", "violet is scattered" in browser.text(".thinking div"))
     browser.click(".thinking summary")
-    shape = browser.run("return [...document.querySelector('.text').children].map(e => e.tagName).join(' ')")
+    shape = browser.run(
+        "return [...document.querySelector('.text').children].map(e => e.tagName).join(' ')"
+    )
     report.check("Markdown", shape == "P H3 UL OL DIV OL TABLE DIV BLOCKQUOTE", shape)
-    report.check("code is kept to the letter", browser.text("pre code").endswith("** 4   # 5.5 for blue") and
-                 browser.run("return document.querySelector('pre code').textContent") == "size < wavelength / 10")
+    report.check(
+        "code is kept to the letter",
+        browser.text("pre code").endswith("** 4   # 5.5 for blue")
+        and browser.run("return document.querySelector('pre code').textContent")
+        == "size < wavelength / 10",
+    )
     figures = browser.text(".figures")
-    report.check("figures", all(w in figures for w in ("first token", "tokens/s", " tokens ")), figures)
+    report.check(
+        "figures", all(w in figures for w in ("first token", "tokens/s", " tokens ")), figures
+    )
 
 
 def again(report, browser, server):
     n = len(server.bodies)
     browser.click(".again")
     browser.wait(IDLE, 1)
-    report.check("regenerate asks the same again", len(server.bodies) == n + 1 and
-                 server.bodies[n] == server.bodies[n - 1])
+    report.check(
+        "regenerate asks the same again",
+        len(server.bodies) == n + 1 and server.bodies[n] == server.bodies[n - 1],
+    )
     browser.click(".answer footer button")
     browser.wait("return document.querySelector('.answer footer button').textContent === 'Copied'")
 
@@ -70,41 +97,71 @@ def tools(report, browser, server):
     names = browser.run("return [...document.querySelectorAll('.call h3')].map(e => e.innerText)")
     report.check("tool calls by name", names == ["Calls get_weather", "Calls get_time"], names)
     shown = browser.run("return document.querySelector('.call pre').innerText")
-    report.check("pretty arguments", shown == '{\n  "city": "Tromsø",\n  "days": 3,\n  "units": {\n    "wind": "m/s"\n  }\n}', shown)
+    report.check(
+        "pretty arguments",
+        shown == '{\n  "city": "Tromsø",\n  "days": 3,\n  "units": {\n    "wind": "m/s"\n  }\n}',
+        shown,
+    )
     browser.screenshot(shots() / "tools.png")
     browser.type(".call textarea", "light snow")
     browser.type(".call:last-child textarea", "noon")
-    browser.run("[...document.querySelectorAll('button')].find(b => b.textContent === 'Send results').click()")
+    browser.run(
+        "[...document.querySelectorAll('button')].find(b => b.textContent === 'Send results').click()"
+    )
     browser.wait(IDLE, 3)
     roles = [m["role"] for m in server.bodies[-1]["messages"]]
-    report.check("results go back", roles[-3:] == ["assistant", "tool", "tool"] and
-                 browser.text(".text") == "The tool said noon.", (roles, browser.text(".text")))
+    report.check(
+        "results go back",
+        roles[-3:] == ["assistant", "tool", "tool"]
+        and browser.text(".text") == "The tool said noon.",
+        (roles, browser.text(".text")),
+    )
 
 
 def settings(report, browser, server):
     browser.click("#gear")
     browser.type("#system", "Be brief.")
-    for name, value in (("temperature", "0.5"), ("top_p", "0.9"), ("top_k", "40"), ("max_tokens", "64"), ("seed", "7")):
+    for name, value in (
+        ("temperature", "0.5"),
+        ("top_p", "0.9"),
+        ("top_k", "40"),
+        ("max_tokens", "64"),
+        ("seed", "7"),
+    ):
         browser.type("#" + name, value)
     browser.type("#tools", '[{"type": "function", "function": {"name": "f"}}]')
     browser.click("#new")
     ask(browser, "Hello", 1)
     sent = server.bodies[-1]
     wanted = {"temperature": 0.5, "top_p": 0.9, "top_k": 40, "max_tokens": 64, "seed": 7}
-    report.check("controls reach the request", wanted.items() <= sent.items() and
-                 sent["tools"][0]["function"]["name"] == "f" and
-                 sent["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}], sent)
+    report.check(
+        "controls reach the request",
+        wanted.items() <= sent.items()
+        and sent["tools"][0]["function"]["name"] == "f"
+        and sent["messages"]
+        == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}],
+        sent,
+    )
     browser.run("document.getElementById('temperature').value = 3")
     n = len(server.bodies)
     ask(browser, "Too hot", 2)
-    report.check("a value out of range is not sent", len(server.bodies) == n and
-                 browser.text(".problem p") == "Temperature: out of range.", browser.text(".problem"))
+    report.check(
+        "a value out of range is not sent",
+        len(server.bodies) == n and browser.text(".problem p") == "Temperature: out of range.",
+        browser.text(".problem"),
+    )
     browser.run("document.getElementById('temperature').value = 1.25")
     browser.click(".problem + footer .again")
     browser.wait(IDLE, 2)
-    report.check("an error is shown as the server words it", browser.text(".problem").split("\n\n") ==
-                 ["temperature=1.25: this server is tired", "HTTP 400 · invalid_request_error · temperature"],
-                 browser.text(".problem"))
+    report.check(
+        "an error is shown as the server words it",
+        browser.text(".problem").split("\n\n")
+        == [
+            "temperature=1.25: this server is tired",
+            "HTTP 400 · invalid_request_error · temperature",
+        ],
+        browser.text(".problem"),
+    )
     browser.screenshot(shots() / "settings.png")
     browser.run("document.getElementById('temperature').value = ''")
     browser.run("document.getElementById('tools').value = ''")
@@ -114,10 +171,18 @@ def settings(report, browser, server):
 def failures(report, browser, server):
     browser.click("#new")
     ask(browser, "break in the middle", 1)
-    report.check("an error inside a stream", browser.text(".problem p") == "a worker died" and
-                 browser.text(".thinking summary") is not None, browser.text(".problem"))
+    report.check(
+        "an error inside a stream",
+        browser.text(".problem p") == "a worker died"
+        and browser.text(".thinking summary") is not None,
+        browser.text(".problem"),
+    )
     ask(browser, "cut the line", 2)
-    report.check("a stream that just ends", "ended before" in browser.text(".problem p"), browser.text(".problem"))
+    report.check(
+        "a stream that just ends",
+        "ended before" in browser.text(".problem p"),
+        browser.text(".problem"),
+    )
     for stop in (lambda: browser.click("#stop"), lambda: browser.type("#prompt", ESCAPE)):
         browser.click("#new")
         server.disconnected.clear()
@@ -125,27 +190,43 @@ def failures(report, browser, server):
         browser.wait("return document.querySelector('.text')?.innerText.length > 20")
         stop()
         browser.wait(IDLE, 1)
-        report.check("stop ends the request", server.disconnected.wait(20) and
-                     browser.text(".figures").endswith("stopped"), browser.text(".figures"))
+        report.check(
+            "stop ends the request",
+            server.disconnected.wait(20) and browser.text(".figures").endswith("stopped"),
+            browser.text(".figures"),
+        )
     browser.type("#prompt", "an endless answer" + ENTER)
     browser.wait("return document.querySelectorAll('.answer').length === 2")
     browser.click("#new")
     ask(browser, "Hello", 1)
-    report.check("a new chat leaves a running answer behind", server.bodies[-1]["messages"][-1]["content"] == "Hello" and
-                 len(server.bodies[-1]["messages"]) == 2, server.bodies[-1]["messages"])
+    report.check(
+        "a new chat leaves a running answer behind",
+        server.bodies[-1]["messages"][-1]["content"] == "Hello"
+        and len(server.bodies[-1]["messages"]) == 2,
+        server.bodies[-1]["messages"],
+    )
 
 
 def hostile(report, browser):
     browser.click("#new")
     ask(browser, "something hostile", 1)
-    report.check("markup stays text", browser.run("return window.broken === undefined") and
-                 browser.count(".text script, .text img, .text b, .text a, .text i") == 0 and
-                 "<script>window.broken = 1</script>" in browser.text(".text"), browser.text(".text"))
+    report.check(
+        "markup stays text",
+        browser.run("return window.broken === undefined")
+        and browser.count(".text script, .text img, .text b, .text a, .text i") == 0
+        and "<script>window.broken = 1</script>" in browser.text(".text"),
+        browser.text(".text"),
+    )
     loaded = browser.run("""const image = new Image(); image.src = 'http://127.0.0.1:9/x.png';
         return new Promise(done => document.addEventListener('securitypolicyviolation', e => done(e.blockedURI)))""")
-    report.check("the policy lets nothing in from elsewhere", loaded == "http://127.0.0.1:9/x.png", loaded)
+    report.check(
+        "the policy lets nothing in from elsewhere", loaded == "http://127.0.0.1:9/x.png", loaded
+    )
     browser.click("#image")
-    report.check("images are not served yet", browser.text("#notice") == "This server does not take images yet.")
+    report.check(
+        "images are not served yet",
+        browser.text("#notice") == "This server does not take images yet.",
+    )
 
 
 def access(report, browser):
@@ -160,15 +241,26 @@ def keys(report):
     with Browser(size=(480, 800)) as browser:
         browser.open(server.url)
         browser.wait("return document.activeElement.id === 'key'")
-        report.check("a missing key is asked for", "API key" in browser.text("#notice"), browser.text("#notice"))
+        report.check(
+            "a missing key is asked for",
+            "API key" in browser.text("#notice"),
+            browser.text("#notice"),
+        )
         browser.type("#key", KEY + ENTER)
         browser.wait("return document.getElementById('model').value === 'gemma-4-mock'")
-        report.check("the key stays in this tab", browser.run(
-            "return [sessionStorage.getItem('gemmad.key'), localStorage.length, document.cookie]") == [KEY, 0, ""])
+        report.check(
+            "the key stays in this tab",
+            browser.run(
+                "return [sessionStorage.getItem('gemmad.key'), localStorage.length, document.cookie]"
+            )
+            == [KEY, 0, ""],
+        )
         browser.click("#gear")
         ask(browser, "Hello", 1)
-        report.check("a narrow window is not wider than it is",
-                     browser.run("return document.documentElement.scrollWidth <= innerWidth"))
+        report.check(
+            "a narrow window is not wider than it is",
+            browser.run("return document.documentElement.scrollWidth <= innerWidth"),
+        )
         browser.screenshot(shots() / "narrow.png")
     server.shutdown()
 
@@ -189,7 +281,9 @@ def main():
         settings(report, browser, server)
         failures(report, browser, server)
         hostile(report, browser)
-        complaints = [c for c in browser.complaints() if "status of 400" not in c and "127.0.0.1:9/" not in c]
+        complaints = [
+            c for c in browser.complaints() if "status of 400" not in c and "127.0.0.1:9/" not in c
+        ]
         report.check("the browser has nothing to complain about", not complaints, complaints)
     with Browser(dark=True) as browser:
         browser.open(server.url)

@@ -2,6 +2,7 @@
 """The page as the daemon serves it, in headless Chromium: a prompt is typed, the streamed answer read.
 The weights are random, so the answer is noise; that it is the daemon's own is what is checked.
 """
+
 import pathlib
 import sys
 
@@ -20,8 +21,15 @@ SAMPLED = {"seed": "7", "max_tokens": "60"}
 def own_answer(daemon, model):
     """What the API says to the same request."""
     with Connection(daemon.url) as c:
-        status, answer = c.post("/v1/chat/completions", {
-            "model": model, "messages": [{"role": "user", "content": "Name three rivers."}], "seed": 7, "max_tokens": 60})
+        status, answer = c.post(
+            "/v1/chat/completions",
+            {
+                "model": model,
+                "messages": [{"role": "user", "content": "Name three rivers."}],
+                "seed": 7,
+                "max_tokens": 60,
+            },
+        )
     return answer["choices"][0]["message"]["content"]
 
 
@@ -37,20 +45,31 @@ def main():
         browser.click("#gear")
         ask(browser, "Name three rivers.", 1)
         shown = browser.run("return turns.at(-1).content")
-        report.check("the page shows what the API says", shown == own_answer(daemon, model) and
-                     browser.text(".text").strip() != "", shown)
+        report.check(
+            "the page shows what the API says",
+            shown == own_answer(daemon, model) and browser.text(".text").strip() != "",
+            shown,
+        )
         report.check("figures", "tokens/s" in browser.text(".figures"), browser.text(".figures"))
         browser.screenshot(shots() / "daemon.png")
-        browser.run("document.getElementById('max_tokens').value = 4000; document.getElementById('seed').value = ''")
+        browser.run(
+            "document.getElementById('max_tokens').value = 4000; document.getElementById('seed').value = ''"
+        )
         browser.type("#prompt", "Go on." + ENTER)
-        browser.wait("return document.querySelectorAll('.text').length === 2 && turns.length === 3 && "
-                     "document.querySelectorAll('.text')[1].innerText.length > 3")
+        browser.wait(
+            "return document.querySelectorAll('.text').length === 2 && turns.length === 3 && "
+            "document.querySelectorAll('.text')[1].innerText.length > 3"
+        )
         browser.click("#stop")
         browser.wait(IDLE, 2)
         report.check("stop", browser.text(".figures").endswith("stopped"), browser.text(".figures"))
         browser.run("document.getElementById('tools').value = '[{\"type\": \"function\"}]'")
         ask(browser, "A tool.", 3)
-        report.check("errors are the daemon's own", "tools[0]" in (browser.text(".problem p") or ""), browser.text(".problem"))
+        report.check(
+            "errors are the daemon's own",
+            "tools[0]" in (browser.text(".problem p") or ""),
+            browser.text(".problem"),
+        )
         complaints = [c for c in browser.complaints() if "status of 400" not in c]
         report.check("the browser has nothing to complain about", not complaints, complaints)
     report.close()
