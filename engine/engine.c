@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -49,6 +50,7 @@ struct engine {
     struct live_request *taken_aborts;
     uint64_t n_requests, n_prompt_tokens, n_steps, prepare_ns, forward_ns, sample_ns;
     uint64_t mask_ns, mask_wait_ns;
+    uint64_t collective_wait_ns[STEP_MAX_RANKS];
 };
 
 static void *run(void *context);
@@ -418,6 +420,7 @@ static void publish_stats(struct engine *e)
         .n_running = counts.n_running,
         .n_groups = e->c.kv.n_groups,
     };
+    memcpy(stats.collective_wait_ns_total, e->collective_wait_ns, sizeof e->collective_wait_ns);
     for (uint32_t g = 0; g < stats.n_groups; g++) {
         stats.n_pages[g] = e->c.kv.n_pages[g] - 1;
         stats.n_free_pages[g] = counts.n_free_pages[g];
@@ -436,6 +439,8 @@ static enum status take_result(struct engine *e, const void *message, size_t n, 
     e->forward_ns += result.header->forward_ns;
     e->sample_ns += result.header->sample_ns;
     e->mask_wait_ns += result.header->mask_wait_ns;
+    for (uint32_t r = 0; r < STEP_MAX_RANKS; r++)
+        e->collective_wait_ns[r] += result.header->collective_wait_ns[r];
     uint64_t now = clock_now_ns();
     uint64_t step_ns = result.header->forward_ns + result.header->sample_ns;
     e->delivery.step_began_ns = step_ns < now ? now - step_ns : 0;

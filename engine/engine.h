@@ -72,6 +72,7 @@ struct engine_stats {
     uint64_t sample_ns_total;
     uint64_t mask_ns_total;      /* the engine thread's work on masks */
     uint64_t mask_wait_ns_total; /* of sample_ns_total: workers waited for masks */
+    uint64_t collective_wait_ns_total[STEP_MAX_RANKS]; /* by rank */
     uint32_t n_waiting, n_running;
     uint32_t n_pages[KV_MAX_GROUPS], n_free_pages[KV_MAX_GROUPS];
     uint32_t n_groups;

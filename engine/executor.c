@@ -43,8 +43,9 @@ struct executor {
     struct sampler_mask *masks; // [max_slots] of the step's masked sequences, in order
     uint32_t *mask_of_seq;      // [max_slots]: in masks, or NO_MASK
     uint64_t mask_wait_ns;
-    uint32_t n_read; // messages of the step that executor_run has to release
-    bool closed;     // the step ring, while masks were waited for
+    uint64_t told_wait_ns[STEP_MAX_RANKS]; // in collectives, with the results so far
+    uint32_t n_read;                       // messages of the step that executor_run has to release
+    bool closed;                           // the step ring, while masks were waited for
     unsigned char *result;
     size_t max_result_bytes;
 };
@@ -350,6 +351,16 @@ static enum status share_tokens(struct executor *x, const struct step *step, str
     return st;
 }
 
+static void tell_waits(struct executor *x, struct step_result_header *header)
+{
+    uint64_t waits[STEP_MAX_RANKS] = {0};
+    tp_get_waits(x->c.comm, waits);
+    for (uint32_t r = 0; r < STEP_MAX_RANKS; r++) {
+        header->collective_wait_ns[r] = waits[r] - x->told_wait_ns[r];
+        x->told_wait_ns[r] = waits[r];
+    }
+}
+
 enum status executor_step(struct executor *x, const void *message, size_t n, const void **out,
                           size_t *out_n, struct error *err)
 {
@@ -390,6 +401,7 @@ enum status executor_step(struct executor *x, const void *message, size_t n, con
         .sample_ns = clock_now_ns() - forwarded,
         .mask_wait_ns = x->mask_wait_ns,
     };
+    tell_waits(x, &header);
     memcpy(x->result, &header, sizeof header);
     *out = x->result;
     *out_n = bytes;

@@ -17,6 +17,7 @@
 #include "engine/sampling.h"
 
 #define STEP_MAX_SLOTS 4096
+#define STEP_MAX_RANKS 8
 
 struct step_limits {
     uint32_t max_slots;     /* sequences that run at once, 1..STEP_MAX_SLOTS */
@@ -150,6 +151,8 @@ struct step_result_header {
     uint64_t forward_ns; /* where the step's time went */
     uint64_t sample_ns;
     uint64_t mask_wait_ns; /* of sample_ns: rank 0 was ready before the masks were there */
+    /* of the time above: each rank waiting for others in collectives (tp_get_waits) */
+    uint64_t collective_wait_ns[STEP_MAX_RANKS];
 };
 
 enum step_result_flags {

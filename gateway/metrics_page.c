@@ -47,17 +47,31 @@ static void write_steps(const struct engine_stats *stats, struct text_buffer *ou
         uint64_t ns;
     } parts[] = {
         {"prepare", stats->step_prepare_ns_total},
+        {"mask", stats->mask_ns_total},
         {"forward", stats->forward_ns_total},
         {"sample", stats->sample_ns_total},
     };
     write_number("steps_total", "counter", "Batches through the model.",
                  (double)stats->n_steps_total, out);
     metrics_write_head(out, "step_seconds_total", "counter",
-                       "Where steps took their time: the coordinator prepares, rank 0 runs the "
-                       "model and samples.");
+                       "Where steps took their time: the coordinator prepares and makes masks, "
+                       "rank 0 runs the model and samples.");
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         text_buffer_append_format(out, "gemmad_step_seconds_total{part=\"%s\"} %.9f\n",
                                   parts[i].name, (double)parts[i].ns / (double)NS_PER_S);
+    write_number("mask_wait_seconds_total", "counter",
+                 "Of the sampling: rank 0 was ready before the masks of grammars were there.",
+                 (double)stats->mask_wait_ns_total / (double)NS_PER_S, out);
+}
+
+static void write_ranks(const struct engine_stats *stats, uint32_t world_size,
+                        struct text_buffer *out)
+{
+    metrics_write_head(out, "collective_wait_seconds_total", "counter",
+                       "Of forward and sampling: a rank waited for others in collectives.");
+    for (uint32_t r = 0; r < world_size && r < STEP_MAX_RANKS; r++)
+        text_buffer_append_format(out, "gemmad_collective_wait_seconds_total{rank=\"%u\"} %.9f\n",
+                                  r, (double)stats->collective_wait_ns_total[r] / (double)NS_PER_S);
 }
 
 void metrics_write(struct gateway_state *state, struct text_buffer *out)
@@ -85,6 +99,7 @@ void metrics_write(struct gateway_state *state, struct text_buffer *out)
     write_number("num_preemptions_total", "counter", "Sequences that had to give up their pages.",
                  (double)stats.n_preemptions_total, out);
     write_steps(&stats, out);
+    write_ranks(&stats, loaded ? state->model.world_size : 0, out);
     write_pages(&stats, out);
     metrics_write_requests(&state->metrics, out);
 }

@@ -189,6 +189,12 @@ uint32_t tp_world_size(const struct tp_comm *comm)
     return comm->world_size;
 }
 
+void tp_get_waits(const struct tp_comm *comm, uint64_t *out_ns)
+{
+    for (uint32_t r = 0; r < comm->world_size; r++)
+        out_ns[r] = atomic_load_explicit(&comm->shared->ranks[r].waited_ns, memory_order_relaxed);
+}
+
 void tp_abort(struct tp_comm *comm)
 {
     comm_raise_abort(comm, ABORT_ASKED, comm->rank);

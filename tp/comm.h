@@ -51,6 +51,10 @@ NODISCARD enum status tp_gather_columns(struct tp_comm *comm, uint32_t root, con
 NODISCARD enum status tp_broadcast(struct tp_comm *comm, uint32_t root, void *data, size_t n,
                                    struct error *err);
 NODISCARD enum status tp_barrier(struct tp_comm *comm, struct error *err);
+/* How long each rank has waited for peers since the world began, in finished phases of collectives;
+ * what is shorter than a first look or so (a microsecond) is not counted. out_ns [world_size]. The
+ * peers' are their own words, a moment old. */
+void tp_get_waits(const struct tp_comm *comm, uint64_t *out_ns);
 /* From any thread or a signal handler's aftermath: peers' calls fail at once. */
 void tp_abort(struct tp_comm *comm);
 

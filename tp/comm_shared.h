@@ -51,6 +51,7 @@ struct comm_rank {
     alignas(COMM_LINE_BYTES) _Atomic uint32_t bell;     /* futex on which this rank sleeps */
     _Atomic uint32_t asleep_for; /* 1 + the peer whose phase count it awaits; 0: awake */
     _Atomic uint32_t joined;
+    _Atomic uint64_t waited_ns; /* for peers, in all phases; for tp_get_waits */
 };
 
 enum abort_cause { ABORT_NONE, ABORT_ASKED, ABORT_PEER_LOST, ABORT_MISMATCH };

@@ -185,6 +185,9 @@ static enum status wait_for_peer(struct tp_comm *comm, uint32_t peer, struct err
         else if (waited_ns >= PAUSE_NS)
             sched_yield();
     }
+    if (began_ns) // the clock is read only by those who wait
+        atomic_fetch_add_explicit(&comm->shared->ranks[comm->rank].waited_ns,
+                                  clock_now_ns() - began_ns, memory_order_relaxed);
     return STATUS_OK;
 }
 

@@ -214,6 +214,38 @@ static bool is_out_of_step(struct tp_comm *comm, const struct world *world)
     return stays_failed(comm, &err);
 }
 
+// Rank 1 comes late, so the others wait for it.
+static bool come_late(struct tp_comm *comm, const struct world *world)
+{
+    struct error err = {0};
+    uint64_t waits[WORLD_MAX_RANKS];
+    const uint64_t *late_ns = world->context;
+    RANK_OK(comm, tp_barrier(comm, &err), err);
+    tp_get_waits(comm, waits);
+    uint64_t before_ns = waits[tp_rank(comm)];
+    uint64_t began_ns = clock_now_ns();
+    while (tp_rank(comm) == 1 && clock_now_ns() - began_ns < *late_ns)
+        sched_yield();
+    RANK_OK(comm, tp_barrier(comm, &err), err);
+    RANK_OK(comm, tp_barrier(comm, &err), err); // every rank has said what it waited
+    tp_get_waits(comm, waits);
+    if (tp_rank(comm) != 1)
+        RANK_ASSERT(comm, waits[tp_rank(comm)] - before_ns > *late_ns / 2);
+    for (uint32_t r = 0; r < world->world_size; r++)
+        RANK_ASSERT(comm, r == 1 || waits[r] > *late_ns / 2);
+    return true;
+}
+
+TEST(waits_for_a_late_rank_are_counted_by_the_others)
+{
+    uint64_t late_ns = 50 * NS_PER_MS;
+    struct world world = {
+        .world_size = 4, .max_message_bytes = 4096, .timeout_ns = LONG_NS, .context = &late_ns};
+    world_check_processes(&world, come_late);
+    world.spin_us = 1000000; // and by those that spin
+    world_check_threads(&world, come_late);
+}
+
 TEST(ranks_in_different_collectives_are_told_so_instead_of_adding_garbage)
 {
     for (uint32_t world_size = 2; world_size <= 8; world_size *= 2)
