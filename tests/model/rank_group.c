@@ -10,6 +10,7 @@
 #include "model/kv_layout.h"
 #include "tests/test.h"
 
+enum { N_RING_SLOTS = 2 };
 enum { MAX_RANKS = 8, MAX_MESSAGE_BYTES = 2 << 20 }; // as gemmad has it
 
 struct rank {
@@ -21,6 +22,7 @@ struct rank {
     struct model_weights *weights;
     struct kv_storage *storage;
     struct text_model *model;
+    struct ring *masks;
     struct executor *executor;
     const void *result;
     size_t result_n;
@@ -35,6 +37,9 @@ struct rank_group {
     struct step_limits limits;
     struct ops ops;
     int comm_fd;
+    int masks_fd;
+    struct ring *masks; // the writer's end
+    bool masked;        // the step has masks
     pthread_barrier_t begin, end;
     const void *message; // NULL: leave
     size_t message_n;
@@ -107,12 +112,17 @@ static enum status make_executor(struct rank *rank)
     st = text_model_create(&model, &rank->model, err);
     if (st != STATUS_OK)
         return st;
+    st = ring_open(group->masks_fd, N_RING_SLOTS, step_max_bytes(&group->limits), c->world_size,
+                   (int)rank->number, &rank->masks, err);
+    if (st != STATUS_OK)
+        return st;
     struct executor_config executor = {
         .limits = group->limits,
         .model = rank->model,
         .storage = rank->storage,
         .stream = rank->stream,
         .comm = rank->comm,
+        .steps = rank->masks,
         .max_logits_rows = c->max_logits_rows,
     };
     return executor_create(&executor, &rank->executor, err);
@@ -132,6 +142,8 @@ static void *run_rank(void *context)
             return NULL;
         rank->status = executor_step(rank->executor, group->message, group->message_n,
                                      &rank->result, &rank->result_n, &rank->err);
+        if (group->masked && rank->status == STATUS_OK)
+            ring_release(rank->masks);
         pthread_barrier_wait(&group->end);
     }
 }
@@ -168,6 +180,12 @@ struct rank_group *rank_group_create(const struct rank_group_config *config)
     size_t shared = tp_comm_shared_bytes(config->world_size, MAX_MESSAGE_BYTES);
     group->comm_fd = memfd_create("collectives", 0);
     ASSERT(group->comm_fd >= 0 && ftruncate(group->comm_fd, (off_t)shared) == 0);
+    shared = ring_shared_bytes(N_RING_SLOTS, step_max_bytes(&group->limits));
+    group->masks_fd = memfd_create("masks", 0);
+    ASSERT(group->masks_fd >= 0 && ftruncate(group->masks_fd, (off_t)shared) == 0);
+    ASSERT_OK_ERR(ring_open(group->masks_fd, N_RING_SLOTS, step_max_bytes(&group->limits),
+                            config->world_size, -1, &group->masks, &err),
+                  err);
     pthread_barrier_init(&group->begin, NULL, config->world_size + 1);
     pthread_barrier_init(&group->end, NULL, config->world_size + 1);
     for (uint32_t r = 0; r < config->world_size; r++) {
@@ -193,7 +211,10 @@ void rank_group_destroy(struct rank_group *group)
         model_weights_destroy(rank->weights);
         tp_comm_destroy(rank->comm);
         device_stream_destroy(rank->stream);
+        ring_destroy(rank->masks);
     }
+    ring_destroy(group->masks);
+    close(group->masks_fd);
     checkpoint_destroy(group->checkpoint);
     close(group->comm_fd);
     pthread_barrier_destroy(&group->begin);
@@ -216,10 +237,27 @@ const struct kv_layout *rank_group_kv_layout(const struct rank_group *group)
     return &group->layout;
 }
 
+struct ring *rank_group_masks(struct rank_group *group)
+{
+    return group->masks;
+}
+
+static bool has_masks(const struct rank_group *group, const void *message, size_t n)
+{
+    struct step step;
+    bool any = false;
+    if (step_open(message, n, &group->limits, &step, NULL) != STATUS_OK)
+        return false;
+    for (uint32_t i = 0; i < step.header->n_seqs; i++)
+        any |= (step.seqs[i].flags & STEP_MASKED) != 0;
+    return any;
+}
+
 struct step_result rank_group_step(struct rank_group *group, const void *message, size_t n)
 {
     group->message = message;
     group->message_n = n;
+    group->masked = has_masks(group, message, n);
     pthread_barrier_wait(&group->begin);
     pthread_barrier_wait(&group->end);
     check_ranks(group);

@@ -9,6 +9,7 @@
 #include "model/checkpoint.h"
 #include "model/text.h"
 
+struct ring;
 struct kv_layout; /* model/kv_layout.h */
 struct rank_group;
 
@@ -39,6 +40,9 @@ const struct step_limits *rank_group_limits(const struct rank_group *group);
 const struct model_config *rank_group_model(const struct rank_group *group);
 const struct kv_layout *rank_group_kv_layout(const struct rank_group *group);
 
+/* The writer's end of the ring in which the masks of a step with masked sequences are looked for:
+ * publish them before rank_group_step, or while it runs. */
+struct ring *rank_group_masks(struct rank_group *group);
 /* Runs one step on every rank; the result is rank 0's, valid until the next step. */
 struct step_result rank_group_step(struct rank_group *group, const void *message, size_t n);
 
