@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
-"""API keys in front of every method, as stock gRPC clients meet them: what the server's own
-descriptors list is called without a key, with a wrong one and with a right one."""
+"""API keys in front of every method, as stock clients meet them: what the server's own descriptors
+list, and every route of the HTTP front end, is called without a key, with a wrong one and with a
+right one."""
 import hashlib
+import http.client
+import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -38,6 +42,7 @@ class Server:
              keys_text()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.addresses = self.process.stdout.readline().split()[1:]
         self.channel = grpc.insecure_channel(self.addresses[0])
+        self.http = self.addresses[2]
         self.tell("load")
         return self
 
@@ -131,6 +136,49 @@ def test_health(server):
     check("health needs none", answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
+def http_code(server, method, path, headers=()):
+    """(status, body) of a request; a header may be there twice."""
+    host, port = server.http.rsplit(":", 1)
+    connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
+    connection.putrequest(method, path)
+    body = b"{}" if method == "POST" else b""
+    for name, value in (("content-type", "application/json"), ("content-length", len(body)), *headers):
+        connection.putheader(name, value)
+    connection.endheaders(body)
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    return answer.status, text
+
+
+def http_routes():
+    """Of the sources: there is no list of them to ask for."""
+    for file in sorted((TESTS.parent / "gateway").glob("http_*.c")):
+        for line in re.findall(r'^ *\{.*"/.*on_.*', file.read_text(), re.M):
+            method = re.search(r'\.method = "(\w+)"', line)
+            yield method[1] if method else "POST", re.search(r'"(/[^"]*)"', line)[1]
+
+
+def test_every_route(server):
+    routes = list(http_routes())
+    check("there are routes", len(routes) > 8, routes)
+    right = (("authorization", f"Bearer {KEYS['one']}"),)
+    for method, path in [*routes, ("GET", "/nothing"), ("DELETE", "/v1/models")]:
+        is_open = path in ("/", "/health", "/ready")
+        for headers in ((), (("authorization", "Bearer a-key-of-on"),), (("x-api-key", "Bearer"),),
+                        (("authorization", KEYS["one"]),), (("x-api-key", f"Bearer {KEYS['one']}"),)):
+            status, body = http_code(server, method, path, headers)
+            check(f"{method} {path} {headers}", (status == 401) != is_open, status)
+            if status == 401:
+                check("in OpenAI's form", "API key" in json.loads(body)["error"]["message"], body)
+                check("which says nothing", KEYS["one"].encode() not in body, body)
+        for headers in (right, (("x-api-key", KEYS["two"]),), (("Authorization", f"bearer {KEYS['two']}"),)):
+            status, _ = http_code(server, method, path, headers)
+            check(f"{method} {path} with a key", status != 401, status)
+    status, _ = http_code(server, "GET", "/v1/models", (("x-api-key", "k" * 4000),))
+    check("a huge key is none", status in (401, 431), status)
+
+
 def main():
     with Server() as server:
         test_every_method(server)
@@ -138,6 +186,7 @@ def main():
         test_other_listeners(server)
         test_strange_headers(server)
         test_health(server)
+        test_every_route(server)
     report.close()
 
 
