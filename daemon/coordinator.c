@@ -114,6 +114,7 @@ static struct gateway_model describe_model(const struct coordinator *c)
         .model_type = model->model_type,
         .tokenizer = c->text->tokenizer,
         .chat_template = c->text->template,
+        .grammars = c->text->grammars,
         .chat_template_source = c->text->template_source,
         .n_chat_template_source = c->text->n_template_source,
         .special_tokens_in_content = c->config->special_tokens_in_content ==

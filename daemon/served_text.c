@@ -141,6 +141,7 @@ enum status served_text_load(const struct daemon_config *config, const struct se
     if (st == STATUS_OK) {
         text->bos_token = read_bos_token(root);
         find_ids(plan->checkpoint, text);
+        text->grammars = grammar_cache_create(text->tokenizer, 0);
         text->vocabulary = vocabulary_create(text->tokenizer,
                                              checkpoint_config(plan->checkpoint)->vocab_size);
         *out = text;
@@ -156,6 +157,7 @@ void served_text_destroy(struct served_text *text)
     if (!text)
         return;
     template_destroy(text->template);
+    grammar_cache_destroy(text->grammars);
     vocabulary_destroy(text->vocabulary);
     tokenizer_destroy(text->tokenizer);
     free(text->template_source);

@@ -8,6 +8,7 @@
 #define GEMMAD_DAEMON_SERVED_TEXT_H
 
 #include "daemon/serving_plan.h"
+#include "text/grammar/grammar_cache.h"
 #include "text/grammar/vocabulary.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
@@ -16,6 +17,7 @@
 
 struct served_text {
     struct tokenizer *tokenizer;
+    struct grammar_cache *grammars;
     struct vocabulary *vocabulary; /* of the tokenizer and the model's head */
     struct template *template;
     char *template_source;

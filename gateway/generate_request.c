@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "gateway/structured_output.h"
 
 #define MAX_SEQUENCES 128
 #define MAX_LOGIT_BIAS 100.0F
@@ -420,6 +421,16 @@ static enum status take_reasoning(struct generate_request *g, const Gemmad__V1__
     return STATUS_OK;
 }
 
+static enum status take_structured_output(struct generate_request *g,
+                                          const Gemmad__V1__StructuredOutput *m,
+                                          const struct gateway_model *model, struct error *err)
+{
+    if (!m)
+        return STATUS_OK;
+    enum status st = structured_output_compile(m, NULL, model->grammars, &g->request.grammar, err);
+    return st == STATUS_OK ? st : error_prefix(err, "structured_output");
+}
+
 // chat: instead of the message's prompt, or NULL.
 static enum status init(struct generate_request *out, const Gemmad__V1__GenerateRequest *message,
                         const struct json_value *chat, const struct gateway_model *model,
@@ -443,8 +454,8 @@ static enum status init(struct generate_request *out, const Gemmad__V1__Generate
         st = take_response(out, message->response, err);
     if (st == STATUS_OK)
         st = take_reasoning(out, message->reasoning, err);
-    if (st == STATUS_OK && message->structured_output)
-        st = error_set(err, STATUS_UNIMPLEMENTED, "structured_output: not served yet");
+    if (st == STATUS_OK)
+        st = take_structured_output(out, message->structured_output, model, err);
     if (st == STATUS_OK)
         st = chat ? take_chat(out, chat, model, encoder, err)
                   : take_prompt(out, message, model, encoder, err);
@@ -478,6 +489,7 @@ enum status generate_request_init_chat(struct generate_request *out,
 
 void generate_request_finish(struct generate_request *g)
 {
+    grammar_drop(g->request.grammar);
     free(g->prompt.ids);
     free(g->id);
     free(g->cache_salt);

@@ -20,7 +20,7 @@ struct generate_random {
     uint64_t id;
 };
 
-/* What request points to is here or in the message. */
+/* What request points to is here or in the message; of its grammar it has a reference. */
 struct generate_request {
     struct request request;
     struct token_list prompt;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "model/generation_config.h"
+#include "text/grammar/grammar_cache.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
 
@@ -22,6 +23,7 @@ struct gateway_model {
     const struct template *chat_template; /* NULL: the checkpoint has none */
     const char *chat_template_source;     /* what it was made of, or NULL */
     size_t n_chat_template_source;
+    struct grammar_cache *grammars; /* of this tokenizer; NULL: no structured output */
     bool special_tokens_in_content; /* those that clients write in messages are parsed */
     uint32_t bos_id;          /* put before a text that does not begin with it; or TOKEN_NONE */
     const char *bos_text;     /* for the template; NULL: "<bos>" */

@@ -9,17 +9,16 @@
 
 struct reader {
     struct openai_output *out;
-    const char *first; // the field that said something, for the complaint about a second one
     struct error *err;
 };
 
 static enum status begin(struct reader *reader, const char *field)
 {
-    if (reader->first)
+    if (reader->out->present)
         return error_set(reader->err, STATUS_INVALID_ARGUMENT,
                          "%s: only one of it and %s can say what the answer looks like", field,
-                         reader->first);
-    reader->first = field;
+                         reader->out->field);
+    reader->out->field = field;
     reader->out->present = true;
     return STATUS_OK;
 }

@@ -10,7 +10,8 @@
 #define OPENAI_MAX_CHOICES 4096
 
 struct openai_output {
-    bool present; /* else any text */
+    bool present;      /* else any text */
+    const char *field; /* which member says it */
     Gemmad__V1__StructuredOutput message;
     Gemmad__V1__Choices choices;
     ProtobufCBinaryData *texts; /* of choices */

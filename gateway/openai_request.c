@@ -15,6 +15,7 @@
 #include "gateway/openai_output.h"
 #include "gateway/openai_prompts.h"
 #include "gateway/openai_tools.h"
+#include "gateway/structured_output.h"
 
 #define MAX_BODY_DEPTH 256
 #define MAX_COMPLETION_LOGPROBS 5
@@ -360,6 +361,44 @@ static void set_part_id(struct openai_sources *s, size_t i, size_t n_parts)
     s->message.request_id = (ProtobufCBinaryData){strlen(s->part_id), (uint8_t *)s->part_id};
 }
 
+// Calls that are asked for follow a grammar, and so do calls beside which something else is bound.
+static bool tools_are_bound(const struct openai_sources *s)
+{
+    switch (s->tools.choice) {
+    case OPENAI_TOOLS_NONE:
+        return false;
+    case OPENAI_TOOLS_REQUIRED:
+    case OPENAI_TOOLS_NAMED:
+        return true;
+    case OPENAI_TOOLS_AUTO:
+        break;
+    }
+    return s->tools.strict || s->output.present || !s->fields.parallel_tool_calls;
+}
+
+static enum status bind_tools(struct openai_request *out, struct error *err)
+{
+    struct openai_sources *s = out->sources;
+    struct text_buffer tools = {0};
+    struct text_buffer choice = {0};
+    json_write(&tools, s->tools.tools);
+    if (s->fields.tool_choice)
+        json_write(&choice, s->fields.tool_choice);
+    const struct grammar_request request = {
+        .tools = {tools.data, tools.length},
+        .tool_choice = {choice.data, choice.length},
+        .parallel_tool_calls = s->fields.parallel_tool_calls,
+    };
+    enum status st = structured_output_compile(s->output.present ? &s->output.message : NULL,
+                                               &request, out->answer.model->grammars,
+                                               &out->parts[0].request.grammar, err);
+    text_buffer_finish(&tools);
+    text_buffer_finish(&choice);
+    if (st != STATUS_OK && strncmp(err->message, "tool", 4) != 0)
+        error_prefix(err, "%s", s->output.present ? s->output.field : "tools");
+    return st;
+}
+
 static enum status init_chat(struct openai_request *out, struct tokenizer_encoder *encoder,
                              struct error *err)
 {
@@ -370,18 +409,20 @@ static enum status init_chat(struct openai_request *out, struct tokenizer_encode
         st = openai_messages_check(s->fields.messages, err);
     if (st != STATUS_OK)
         return st;
-    if (s->tools.choice == OPENAI_TOOLS_REQUIRED || s->tools.choice == OPENAI_TOOLS_NAMED)
-        return error_set(err, STATUS_UNIMPLEMENTED, "tool_choice: only \"auto\" is served yet");
     out->answer.parse_tools = s->tools.choice != OPENAI_TOOLS_NONE;
     struct openai_chat chat;
     openai_chat_init(&chat, &s->fields, openai_tools_for_template(&s->tools));
     set_part_id(s, 0, 1);
     out->parts = mem_zeroed(1, sizeof *out->parts);
+    bool bound = tools_are_bound(s);
+    if (bound) // the form of an answer without calls is part of the calls' grammar
+        s->message.structured_output = NULL;
     st = generate_request_init_chat(&out->parts[0], &s->message, &chat.root, out->answer.model,
                                     encoder, &random, err);
-    if (st == STATUS_OK)
-        out->n_parts = 1;
-    return st;
+    if (st != STATUS_OK)
+        return st;
+    out->n_parts = 1;
+    return bound ? bind_tools(out, err) : STATUS_OK;
 }
 
 static enum status init_completion(struct openai_request *out, struct tokenizer_encoder *encoder,
@@ -410,12 +451,17 @@ static enum status init_completion(struct openai_request *out, struct tokenizer_
 }
 
 // A message names its fields by their place in it; in a body they stand in another one.
-static void rename_field(struct error *err)
+static void rename_field(const struct openai_sources *s, struct error *err)
 {
-    static const struct {
+    const struct {
         const char *from, *to;
-    } names[] = {{"sampling.", ""},  {"stopping.", ""},       {"response.", ""},
-                 {"reasoning.", ""}, {"token_ids", "prompt"}, {"text:", "prompt:"}};
+    } names[] = {{"sampling.", ""},
+                 {"stopping.", ""},
+                 {"response.", ""},
+                 {"reasoning.", ""},
+                 {"token_ids", "prompt"},
+                 {"text:", "prompt:"},
+                 {"structured_output", s->output.field}};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         size_t n = strlen(names[i].from);
         if (strncmp(err->message, names[i].from, n) != 0)
@@ -445,8 +491,7 @@ enum status openai_request_init(struct openai_request *out, enum openai_api api,
     if (st == STATUS_OK)
         st = api == OPENAI_CHAT ? init_chat(out, encoder, err) : init_completion(out, encoder, err);
     if (st != STATUS_OK) {
-        if (err)
-            rename_field(err);
+        rename_field(s, err);
         openai_request_finish(out);
     }
     return st;

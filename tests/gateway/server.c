@@ -27,6 +27,8 @@ struct test_server {
     struct tokenizer *tokenizer;
     struct template *template;
     char *template_source;
+    struct grammar_cache *grammars;
+    struct vocabulary *vocabulary;
 };
 
 static void must(enum status st, const struct error *err)
@@ -70,6 +72,7 @@ static void create_engine(struct test_server *s)
                                    .kv = kv,
                                    .backend = fake_backend_for_engine(&s->backend),
                                    .tokenizer = s->tokenizer,
+                                   .vocabulary = s->vocabulary,
                                    .max_queued = 100};
     struct error err = {0};
     must(engine_create(&config, &s->engine, &err), &err);
@@ -87,12 +90,15 @@ static void load(struct test_server *s, const char *folder)
     char *source = read_file(folder, "chat_template.jinja", &n);
     must(template_compile(source, n, "chat_template.jinja", &s->template, &err), &err);
     s->template_source = source;
+    s->grammars = grammar_cache_create(s->tokenizer, 0);
+    s->vocabulary = vocabulary_create(s->tokenizer, VOCAB);
     create_engine(s);
     struct gateway_model model = {.name = "fixture",
                                   .folder = folder,
                                   .model_type = "gemma4",
                                   .tokenizer = s->tokenizer,
                                   .chat_template = s->template,
+                                  .grammars = s->grammars,
                                   .chat_template_source = source,
                                   .n_chat_template_source = n,
                                   .bos_id = 2,
@@ -188,6 +194,8 @@ int main(int argc, char **argv)
         engine_destroy(s.engine);
         fake_backend_finish(&s.backend);
     }
+    grammar_cache_destroy(s.grammars);
+    vocabulary_destroy(s.vocabulary);
     tokenizer_destroy(s.tokenizer);
     template_destroy(s.template);
     free(s.template_source);
