@@ -135,45 +135,42 @@ void auth_destroy(struct auth *auth)
     free(auth);
 }
 
-static const struct auth_key *find_key(const struct auth *auth, const char *key, size_t n)
+static bool has_key(const struct auth *auth, const char *key, size_t n)
 {
     unsigned char hash[HASH_BYTES];
     if (n > AUTH_MAX_KEY_BYTES)
-        return NULL;
+        return false;
     CHECK(EVP_Digest(key, n, hash, NULL, EVP_sha256(), NULL) == 1);
-    const struct auth_key *found = NULL;
+    bool found = false;
     for (size_t i = 0; i < auth->n; i++)
-        if (CRYPTO_memcmp(hash, auth->keys[i].hash, HASH_BYTES) == 0)
-            found = &auth->keys[i];
+        found |= CRYPTO_memcmp(hash, auth->keys[i].hash, HASH_BYTES) == 0;
     return found;
 }
 
 // The scheme's name is written in any case.
-static const struct auth_key *find_bearer(const struct auth *auth, const char *value, size_t n)
+static bool has_bearer(const struct auth *auth, const char *value, size_t n)
 {
     static const char scheme[] = "bearer";
     size_t at = sizeof scheme - 1;
     if (n <= at || strncasecmp(value, scheme, at) != 0 || value[at] != ' ')
-        return NULL;
+        return false;
     while (at < n && value[at] == ' ')
         at++;
-    return find_key(auth, value + at, n - at);
+    return has_key(auth, value + at, n - at);
 }
 
 enum status auth_check(const struct auth *auth, const struct auth_headers *headers,
-                       const char **out_name, struct error *err)
+                       struct error *err)
 {
-    const struct auth_key *key = NULL;
-    if (auth && headers->authorization)
-        key = find_bearer(auth, headers->authorization, headers->n_authorization);
-    if (auth && !key && headers->api_key)
-        key = find_key(auth, headers->api_key, headers->n_api_key);
-    if (auth && !key)
+    bool found = !auth;
+    if (!found && headers->authorization)
+        found = has_bearer(auth, headers->authorization, headers->n_authorization);
+    if (!found && headers->api_key)
+        found = has_key(auth, headers->api_key, headers->n_api_key);
+    if (!found)
         return error_set(err, STATUS_UNAUTHENTICATED,
                          headers->authorization || headers->api_key
                              ? "the API key is not one of this server's"
                              : "an API key is needed: authorization: Bearer KEY");
-    if (out_name)
-        *out_name = key ? key->name : "";
     return STATUS_OK;
 }

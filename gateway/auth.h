@@ -1,11 +1,11 @@
 /* gateway/auth.h - API keys: who may call. One check for both front ends.
  *
- * The daemon reads a text with one key a line, `NAME:sha256:HEX`: a name for logs, and the SHA-256
- * of the key in 64 hex digits, so that who reads the file cannot call (keys are random, as
- * `gemmactl key NAME` makes them; a word that can be guessed is no key). Blank lines and lines that
- * begin with # are skipped. A key is compared with every line, whatever matches, in a time that
- * depends on the number of lines alone.
- * Thread: any; constant once it is made. */
+ * The daemon reads a text with one key a line, `NAME:sha256:HEX`: a name that says
+ * whose it is, and the SHA-256 of the key in 64 hex digits, so that who reads the file cannot call
+ * (keys are random, as `gemmactl key NAME` makes them; a word that can be guessed is no key). Blank
+ * lines and lines that begin with # are skipped. A key is compared with every line, whatever
+ * matches, in a time that depends on the number of lines alone. Thread: any; constant once it is
+ * made. */
 #ifndef GEMMAD_GATEWAY_AUTH_H
 #define GEMMAD_GATEWAY_AUTH_H
 
@@ -36,9 +36,8 @@ struct auth_headers {
 };
 
 /* OK if one of the headers has one of the keys; auth NULL: there are no keys, everybody may call.
- * UNAUTHENTICATED: why, with nothing of what was sent. *out_name (out_name may be NULL) is the
- * key's name, or "" without keys. */
+ * UNAUTHENTICATED: why, with nothing of what was sent. */
 NODISCARD enum status auth_check(const struct auth *auth, const struct auth_headers *headers,
-                                 const char **out_name, struct error *err);
+                                 struct error *err);
 
 #endif

@@ -86,7 +86,7 @@ static void check_key(struct http_call *call)
     struct error err = {0};
     if (call->route && call->route->open)
         return;
-    if (auth_check(call->server->config.auth, &headers, NULL, &err) != STATUS_OK)
+    if (auth_check(call->server->config.auth, &headers, &err) != STATUS_OK)
         refuse(call, err.status, MHD_HTTP_UNAUTHORIZED, err.message);
 }
 

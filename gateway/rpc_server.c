@@ -106,7 +106,7 @@ static enum status check_key(const struct auth *auth, const grpc_metadata_array 
             headers.n_api_key = GRPC_SLICE_LENGTH(entry->value);
         }
     }
-    return auth_check(auth, &headers, NULL, err);
+    return auth_check(auth, &headers, err);
 }
 
 static bool start_accept(struct accept *accept)
