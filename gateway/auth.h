@@ -1,11 +1,11 @@
 /* gateway/auth.h - API keys: who may call. One check for both front ends.
  *
- * The daemon reads a text with one key a line, `NAME:sha256:HEX`: a name that says
- * whose it is, and the SHA-256 of the key in 64 hex digits, so that who reads the file cannot call
- * (keys are random, as `gemmactl key NAME` makes them; a word that can be guessed is no key). Blank
- * lines and lines that begin with # are skipped. A key is compared with every line, whatever
- * matches, in a time that depends on the number of lines alone. Thread: any; constant once it is
- * made. */
+ * The daemon reads a text with one key a line, `NAME:sha256:HEX`: a name that says whose it is, and
+ * the SHA-256 of the key in 64 hex digits, so that who reads the file cannot call (keys are random,
+ * as `gemmactl key NAME` makes them; a word that can be guessed is no key). Blank lines and lines
+ * that begin with # are skipped. A key is compared with every line, whatever matches, in a time
+ * that depends on the number of lines alone.
+ * Thread: any; constant once it is made. */
 #ifndef GEMMAD_GATEWAY_AUTH_H
 #define GEMMAD_GATEWAY_AUTH_H
 
