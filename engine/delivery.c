@@ -66,8 +66,11 @@ static void tell(struct delivery *d, struct choice *choice)
     if (!choice->request->prompt_told || choice->told)
         return;
     struct engine_event delta = {.type = ENGINE_EVENT_DELTA, .index = choice->index};
-    while (output_take(&choice->output, &delta))
+    bool more = true;
+    while (more && output_take(&choice->output, &delta)) {
         send(choice->request, &delta);
+        more = choice->output.c.reasoning != NULL; // else all is of one kind
+    }
     if (choice->ended)
         send_finish(d, choice);
 }

@@ -139,7 +139,7 @@ enum status live_request_create(const struct request *request,
     if (request->split_reasoning)
         r->thinking_budget = request->thinking_budget;
     r->start = REASONING_OUTSIDE;
-    if (text->tokenizer)
+    if (request->split_reasoning || request->grammar)
         r->start = reasoning_start(&text->reasoning, r->prompt, r->n_prompt);
     r->n_choices = request->n;
     for (uint32_t i = 0; i < request->n; i++)

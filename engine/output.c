@@ -40,6 +40,11 @@ static void shift(void *array, size_t taken, size_t n, size_t size)
 
 static void forget_taken(struct output *o)
 {
+    if (o->n_taken == o->n_tokens && o->taken_bytes == o->text.length) { // nothing is held back
+        o->text.length = o->certain_bytes = o->taken_bytes = 0;
+        o->n_tokens = o->n_closed = o->n_taken = 0;
+        return;
+    }
     if (o->taken_bytes > 0) {
         shift(o->text.data, o->taken_bytes, o->text.length, 1);
         o->text.length -= o->taken_bytes;
@@ -195,10 +200,12 @@ int32_t output_end(struct output *o)
 // The tokens from n_taken on that are of one kind; *out_text_end: the end of their text.
 static uint32_t run_of_one_kind(const struct output *o, size_t *out_text_end)
 {
+    *out_text_end = o->certain_bytes;
+    if (!o->c.reasoning)
+        return o->n_tokens;
     uint32_t end = o->n_taken;
     while (end < o->n_tokens && o->tokens[end].kind == o->tokens[o->n_taken].kind)
         end++;
-    *out_text_end = o->certain_bytes;
     if (end < o->n_tokens && end <= o->n_closed && o->tokens[end - 1].text_end < o->certain_bytes)
         *out_text_end = o->tokens[end - 1].text_end;
     return end;
@@ -243,11 +250,13 @@ static bool take_run(struct output *o, struct engine_event *delta)
 
 bool output_take(struct output *o, struct engine_event *delta)
 {
-    bool any = false;
-    uint32_t before;
-    do {
-        before = o->n_taken;
-        any = take_run(o, delta);
-    } while (!any && o->n_taken > before);
-    return any;
+    // Most times there is one run, and then nothing.
+    while (o->n_taken < o->n_tokens) {
+        uint32_t before = o->n_taken;
+        if (take_run(o, delta))
+            return true;
+        if (o->n_taken == before)
+            return false;
+    }
+    return false;
 }
