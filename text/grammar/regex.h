@@ -3,9 +3,9 @@
  *
  * The syntax that Python, ECMAScript and Rust share: classes, groups of every naming, alternation,
  * counted repeats, lazy quantifiers (the language is the same), anchors, \d \w (ASCII), \s (with
- * Unicode's spaces), \xHH, \uXXXX, \u{H}, \p{Lu}, flags (?i) and (?s). Where they differ: "]" right
- * behind "[" or "[^" is itself, "{" that begins no repeat is itself, {,n} is {0,n}, "." is any code
- * point but U+000A, $ is the very end. Case is ignored below U+0590 only.
+ * Unicode's spaces), \xHH, \uXXXX, \u{H}, \p{Lu} (general categories), flags (?i) and (?s). Where
+ * they differ: "]" right behind "[" or "[^" is itself, "{" that begins no repeat is itself, {,n} is
+ * {0,n}, "." is any code point but U+000A, $ is the very end. Case is ignored below U+0590 only.
  * What no regular language has (look-around, back references) or no set of whole texts needs (word
  * boundaries, multi-line anchors, atomic groups) is refused by name.
  * Thread: the pool's. */
@@ -18,6 +18,7 @@
 #define REGEX_MAX_BYTES (64U << 10)
 #define REGEX_MAX_DEPTH 200U    /* nested groups */
 #define REGEX_MAX_REPEAT 65535U /* in {m,n} */
+#define REGEX_MAX_RANGES 32768U /* in all its different classes, \p{L} has 600 */
 #define REGEX_MAX_UNIONS 512U   /* what anchors cost where they need not hold: (^|a)b?c */
 
 struct regex_options {

@@ -85,12 +85,12 @@ void code_point_set_negate(struct code_point_set *set)
     *set = rest;
 }
 
-void code_point_set_fold(struct code_point_set *set)
+size_t code_point_set_fold(struct code_point_set *set)
 {
-    size_t n = set->n;
+    size_t n = set->n, n_seen = 0;
     for (size_t i = 0; i < n && set->ranges[i].first < FOLDED_BELOW; i++) {
         struct code_point_range range = set->ranges[i];
-        for (uint32_t c = range.first; c <= range.last && c < FOLDED_BELOW; c++) {
+        for (uint32_t c = range.first; c <= range.last && c < FOLDED_BELOW; c++, n_seen++) {
             uint32_t mapped[UNICODE_MAX_MAPPED];
             if (unicode_lower(c, mapped) == 1 && mapped[0] != c)
                 code_point_set_add_units(set, mapped[0], mapped[0]);
@@ -99,6 +99,7 @@ void code_point_set_fold(struct code_point_set *set)
         }
     }
     code_point_set_sort(set);
+    return n_seen;
 }
 
 /* The first range that ends at or behind code_point; n: none. */

@@ -23,8 +23,9 @@ void code_point_set_add_all(struct code_point_set *set, const struct code_point_
  * leave it so. */
 void code_point_set_sort(struct code_point_set *set);
 void code_point_set_negate(struct code_point_set *set);
-/* Adds the other case of everything below U+0590: Latin, Greek, Cyrillic, Armenian. */
-void code_point_set_fold(struct code_point_set *set);
+/* Adds the other case of everything below U+0590: Latin, Greek, Cyrillic, Armenian. Returns how
+ * many code points it looked at. */
+size_t code_point_set_fold(struct code_point_set *set);
 bool code_point_set_has(const struct code_point_set *set, uint32_t code_point);
 /* How much of [first, last] belongs to it. */
 enum code_point_overlap { CODE_POINT_NONE, CODE_POINT_SOME, CODE_POINT_ALL };
@@ -36,6 +37,8 @@ void code_point_set_cut(const struct code_point_set *set, uint32_t first, uint32
 
 /* Adds what \d, \w, \s stand for (letter is d, w or s). */
 void code_point_set_add_escape(struct code_point_set *set, char letter);
+/* Adds a general category of Unicode: "Lu", "L", "LC". False: there is none of that name. */
+bool code_point_set_add_category(struct code_point_set *set, const char *name, size_t n);
 /* Adds a class of POSIX ("alpha"), in ASCII. False: there is none of that name. */
 bool code_point_set_add_posix(struct code_point_set *set, const char *name, size_t n);
 

@@ -90,6 +90,8 @@ static uint32_t pair_escape(struct expression_pool *pool, const struct code_poin
 {
     uint32_t lows[N_HIGHS], alternatives[N_HIGHS], all = EXPRESSION_NOTHING;
     size_t n = 0;
+    if (code_point_set_overlap(set, FIRST_BEYOND, LAST_CODE_POINT) == CODE_POINT_NONE)
+        return EXPRESSION_NOTHING;
     for (uint32_t i = 0; i < N_HIGHS; i++) {
         uint32_t first = FIRST_BEYOND + i * N_LOWS;
         enum code_point_overlap overlap = code_point_set_overlap(set, first, first + N_LOWS - 1);

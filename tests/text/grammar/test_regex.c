@@ -94,6 +94,13 @@ TEST(classes_and_escapes_are_sets_of_code_points)
         {"((?i)a)b", {"Ab", "ab"}, {"aB"}},
         {"(?i)[^a]", {"b"}, {"a", "A"}},
         {"\\s", {"\xC2\xA0", "\xE3\x80\x80", "\v"}, {"\xE2\x80\x8B", "a"}},
+        {"\\p{L}\\p{Nd}\\pL\\P{L}",
+         {"\xC3\xA9"
+          "1b-",
+          "\xE4\xB8\xAD\xD9\xA1"
+          "b1"},
+         {"111-", "abb-"}},
+        {"[\\p{Lu}\\P{LC}]", {"A", "1"}, {"a"}},
     };
     CHECK_ALL(cases, NULL);
 }
@@ -155,6 +162,12 @@ TEST(what_is_not_regular_is_refused_by_name)
         {"(?m)^a", "regex, character 3: the flags m and x are not supported"},
         {"(?(1)a|b)", "regex, character 1: conditions are not supported"},
         {"[a&&b]", "regex, character 3: intersections of classes are not supported"},
+        {"a\\p{Greek}",
+         "regex, character 2: \\p takes general categories alone, such as \\p{Lu} or \\p{L}"},
+        {"\\p{",
+         "regex, character 1: \\p takes general categories alone, such as \\p{Lu} or \\p{L}"},
+        {"\\p",
+         "regex, character 1: \\p takes general categories alone, such as \\p{Lu} or \\p{L}"},
         {"\\q", "regex, character 1: an unknown escape"},
         {"\\012", "regex, character 1: octal escapes are not supported, \\xHH is"},
         {"a)", "regex, character 2: ) without ("},
@@ -240,6 +253,27 @@ TEST(anchors_that_need_not_hold_are_limited_in_number)
     ASSERT_EQ(regex_parse(pool, pattern.data, pattern.length, NULL, &expression, &err),
               STATUS_INVALID_ARGUMENT);
     ASSERT_CONTAINS(err.message, "too many anchors");
+    expression_pool_destroy(pool);
+    text_buffer_finish(&pattern);
+}
+
+TEST(what_classes_cost_is_limited)
+{
+    static const struct regex_options options = {.json_string = true};
+    struct text_buffer pattern = {0};
+    struct error err = {0};
+    uint32_t expression;
+    for (int i = 0; i < 3000; i++)
+        text_buffer_append_text(&pattern, "\\p{L}[^a].\\w");
+    struct expression_pool *pool = expression_pool_create(0);
+    ASSERT_OK_ERR(regex_parse(pool, pattern.data, pattern.length, &options, &expression, &err),
+                  err);
+    text_buffer_clear(&pattern);
+    for (int i = 0; i < 3000; i++)
+        text_buffer_append_format(&pattern, "[\\p{L}\\x{%x}]", 0x1000 + i);
+    ASSERT_EQ(regex_parse(pool, pattern.data, pattern.length, &options, &expression, &err),
+              STATUS_INVALID_ARGUMENT);
+    ASSERT_CONTAINS(err.message, "too many and too large classes");
     expression_pool_destroy(pool);
     text_buffer_finish(&pattern);
 }
