@@ -15,6 +15,9 @@
 #define JSON_MAX_PARTS 48U          /* of a conjunction */
 #define JSON_MAX_DEPTH 128U         /* conjunctions within conjunctions */
 #define JSON_MAX_CONJUNCTIONS 8192U /* of a schema */
+#define JSON_MAX_STEPS (1U << 17)   /* times that one is asked for */
+#define JSON_MAX_SECONDS 2U         /* intersections can be costly where their number is not */
+#define JSON_MAX_PATTERNS 64U       /* of one object's patternProperties */
 #define JSON_MAX_COUNT 65535U       /* minLength, maxItems and the like; larger maxima mean none */
 
 enum json_part_kind {
@@ -53,7 +56,8 @@ struct json_compiler {
     enum status status;
     struct error *err;
     struct json_conjunction **buckets;
-    uint32_t n_conjunctions, depth;
+    uint32_t n_conjunctions, n_steps, depth;
+    uint64_t deadline_ns;
     grammar_symbol nothing; /* symbols that match nothing are this one, as far as is known */
     grammar_symbol open_object, open_array, comma;
     grammar_symbol close_object, close_array;             /* behind a member */
@@ -71,7 +75,8 @@ void json_fail(struct json_compiler *compiler, const struct json_value *where, c
                ...) PRINTF_LIKE(3, 4);
 void json_parts_add(struct json_parts *parts, const struct json_value *value,
                     enum json_part_kind kind);
-/* Nothing if the expression matches nothing. */
+/* The expression, or EXPRESSION_NOTHING if it matches nothing. */
+uint32_t json_checked(struct json_compiler *compiler, uint32_t expression);
 grammar_symbol json_terminal(struct json_compiler *compiler, uint32_t expression);
 uint32_t json_regex(struct json_compiler *compiler, const char *pattern);
 bool json_is_nothing(const struct json_compiler *compiler, grammar_symbol symbol);

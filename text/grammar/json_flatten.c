@@ -2,8 +2,6 @@
  * the order of members later on, so what is written before "properties" comes before them.
  *
  * A schema is taken once in a conjunction, which also ends circles of references. */
-#include <string.h>
-
 #include "text/grammar/json_compiler.h"
 
 #define MAX_VISITED (4 * JSON_MAX_PARTS)
@@ -60,26 +58,34 @@ static void flatten_reference(struct flatten *flatten, const struct json_part *p
 // Recursion is as deep as schemas are visited: MAX_VISITED.
 static void flatten_schema(struct flatten *flatten, const struct json_value *schema)
 {
+    static const char *const names[] = {"$ref", "allOf", "const", "properties"};
     json_check_schema(flatten->compiler, schema);
     if (schema->type == JSON_FALSE)
         flatten->out->is_nothing = true;
     if (schema->type != JSON_OBJECT || !visit(flatten, schema))
         return;
     struct json_part self = {.value = schema, .kind = JSON_PART_SCHEMA};
+    const struct json_value *keywords[4];
+    for (size_t i = 0; i < 4; i++)
+        keywords[i] = json_get(schema, names[i]);
     bool is_added = false;
-    for (uint32_t i = 0; i < schema->n; i++) {
-        const struct json_member *member = &schema->members[i];
-        struct json_part value = {.value = &member->value, .kind = JSON_PART_VALUE};
-        if (strcmp(member->key, "$ref") == 0)
-            flatten_reference(flatten, &self);
-        else if (strcmp(member->key, "allOf") == 0)
-            flatten_all_of(flatten, &self);
-        else if (strcmp(member->key, "const") == 0)
-            add(flatten, &value);
-        else if (strcmp(member->key, "properties") == 0) {
-            add(flatten, &self);
-            is_added = true;
+    for (size_t n = 0; n < 4; n++) { // in the order of the text, which is that of the addresses
+        size_t first = 0;
+        for (size_t i = 1; i < 4; i++) {
+            if (keywords[i] && (!keywords[first] || keywords[i] < keywords[first]))
+                first = i;
         }
+        struct json_part value = {.value = keywords[first], .kind = JSON_PART_VALUE};
+        if (!keywords[first])
+            break;
+        keywords[first] = NULL;
+        if (first == 0)
+            flatten_reference(flatten, &self);
+        else if (first == 1)
+            flatten_all_of(flatten, &self);
+        else
+            add(flatten, first == 2 ? &value : &self);
+        is_added = is_added || first == 3;
     }
     if (!is_added)
         add(flatten, &self);

@@ -190,7 +190,8 @@ uint32_t json_number_parts(struct json_compiler *compiler, const struct json_par
         narrow_by_part(&number, part, "maximum", "exclusiveMaximum", upper);
         narrow_by_multiple(&number, part);
     }
+    uint32_t plus = json_checked(compiler, number.plus);
     uint32_t minus = expression_concat(compiler->pool, expression_text(compiler->pool, "-", 1),
-                                       number.minus);
-    return expression_any_of(compiler->pool, (uint32_t[]){number.plus, minus}, 2);
+                                       json_checked(compiler, number.minus));
+    return expression_any_of(compiler->pool, (uint32_t[]){plus, minus}, 2);
 }

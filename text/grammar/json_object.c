@@ -85,6 +85,10 @@ static void collect_patterns(struct object *object, uint32_t place)
     struct json_compiler *compiler = object->compiler;
     const struct json_value *patterns = json_keyword(compiler, &object->parts->items[place],
                                                      "patternProperties", JSON_OBJECT);
+    if (patterns && patterns->n + object->n_patterns > JSON_MAX_PATTERNS) {
+        json_fail(compiler, patterns, "more than %u patterns", JSON_MAX_PATTERNS);
+        return;
+    }
     for (uint32_t i = 0; patterns && i < patterns->n; i++) {
         const struct json_member *member = &patterns->members[i];
         mem_reserve(&object->patterns, &object->patterns_capacity, object->n_patterns + 1,
@@ -265,7 +269,8 @@ static grammar_symbol class_pair(struct object *object, const struct key_class *
     grammar_symbol value = member_value(object, NULL, class->matched);
     uint32_t quote = compiler->options->call_form ? EXPRESSION_EMPTY
                                                   : expression_text(pool, "\"", 1);
-    uint32_t key = expression_concat(pool, quote, expression_concat(pool, class->keys, quote));
+    uint32_t keys = json_checked(compiler, class->keys);
+    uint32_t key = expression_concat(pool, quote, expression_concat(pool, keys, quote));
     if (json_is_nothing(compiler, value))
         return value;
     key = expression_concat(pool, key, compiler->colon);

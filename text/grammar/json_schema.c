@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "text/grammar/json_compiler.h"
 #include "text/grammar/regex.h"
@@ -65,9 +66,14 @@ void json_parts_add(struct json_parts *parts, const struct json_value *value,
     parts->items[parts->n++] = (struct json_part){.value = value, .kind = kind};
 }
 
+uint32_t json_checked(struct json_compiler *compiler, uint32_t expression)
+{
+    return expression_is_nothing(compiler->pool, expression) ? EXPRESSION_NOTHING : expression;
+}
+
 grammar_symbol json_terminal(struct json_compiler *compiler, uint32_t expression)
 {
-    if (expression == EXPRESSION_NOTHING || expression_is_nothing(compiler->pool, expression))
+    if (json_checked(compiler, expression) == EXPRESSION_NOTHING)
         return compiler->nothing;
     return grammar_terminal(compiler->builder, expression);
 }
@@ -331,16 +337,11 @@ static grammar_symbol split_enum(struct json_compiler *compiler, const struct js
     return symbol;
 }
 
-// Does name stand in front of the schema's properties? Its members then come first too.
+// Do choices stand in front of the schema's properties? Their members then come first too.
 static bool stands_first(const struct json_value *schema, const struct json_value *choices)
 {
-    for (uint32_t i = 0; i < schema->n; i++) {
-        if (&schema->members[i].value == choices)
-            return true;
-        if (strcmp(schema->members[i].key, "properties") == 0)
-            return false;
-    }
-    return true;
+    const struct json_value *properties = json_get(schema, "properties");
+    return !properties || choices < properties; // members lie in the order of the text
 }
 
 static grammar_symbol split(struct json_compiler *compiler, const struct json_parts *parts,
@@ -383,16 +384,22 @@ static bool has_room(struct json_compiler *compiler, const struct json_parts *pa
         json_fail(compiler, where, "more than %u schemas apply to one value", JSON_MAX_PARTS);
     else if (compiler->depth >= JSON_MAX_DEPTH)
         json_fail(compiler, where, "nested deeper than %u schemas", JSON_MAX_DEPTH);
-    else if (compiler->n_conjunctions >= JSON_MAX_CONJUNCTIONS)
-        json_fail(compiler, where, "more than %u combinations of schemas", JSON_MAX_CONJUNCTIONS);
+    else if (compiler->n_conjunctions >= JSON_MAX_CONJUNCTIONS ||
+             compiler->n_steps >= JSON_MAX_STEPS)
+        json_fail(compiler, where, "more combinations of schemas than there is room for");
     else if (expression_pool_overflowed(compiler->pool))
         json_fail(compiler, where, "too large");
+    else if (clock_now_ns() > compiler->deadline_ns)
+        json_fail(compiler, where, "takes over %u s to compile", JSON_MAX_SECONDS);
     return compiler->status == STATUS_OK;
 }
 
 grammar_symbol json_compile(struct json_compiler *compiler, const struct json_parts *parts)
 {
     struct json_parts flat;
+    compiler->n_steps++;
+    if (compiler->status != STATUS_OK)
+        return compiler->nothing;
     json_flatten(compiler, parts, &flat);
     flat.is_truncated = flat.is_truncated || parts->is_truncated;
     if (flat.is_nothing || !has_room(compiler, &flat))
@@ -478,7 +485,8 @@ enum status json_schema_symbol(struct grammar_builder *builder, const struct jso
                                      .pool = grammar_builder_pool(builder),
                                      .options = &open,
                                      .root = schema ? schema : &any_object,
-                                     .err = err};
+                                     .err = err,
+                                     .deadline_ns = clock_now_ns() + JSON_MAX_SECONDS * NS_PER_S};
     compiler.buckets = mem_zeroed(N_BUCKETS, sizeof(struct json_conjunction *));
     begin(&compiler);
     struct json_parts root = {.n = 0};
