@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -17,7 +18,12 @@ struct answer *answer_create(const struct answer_config *config)
     struct answer *answer = mem_zeroed(1, sizeof *answer);
     answer->config = *config;
     answer->n_choices = config->n_prompts * config->n;
-    answer->shape = config->api == OPENAI_CHAT ? &chat_answer_shape : &completion_answer_shape;
+    static const struct answer_shape *const shapes[] = {
+        [OPENAI_CHAT] = &chat_answer_shape,
+        [OPENAI_COMPLETION] = &completion_answer_shape,
+        [OPENAI_RESPONSES] = &responses_answer_shape,
+    };
+    answer->shape = shapes[config->api];
     answer->shape->create(answer);
     return answer;
 }
@@ -86,13 +92,20 @@ void answer_end_chunk(const struct answer *answer, struct text_buffer *lines)
 
 void answer_end(struct answer *answer, struct text_buffer *lines)
 {
+    answer->shape->end(answer, lines);
+}
+
+void answer_end_choices(struct answer *answer,
+                        void (*write)(struct answer *answer, struct text_buffer *out),
+                        struct text_buffer *lines)
+{
     bool stream = answer->config.stream;
     if (stream && !answer->config.include_usage)
         return;
     answer_begin_object(answer, stream ? answer->shape->chunk_object : answer->shape->object,
                         lines);
     if (!stream)
-        answer->shape->write_choices(answer, lines);
+        write(answer, lines);
     text_buffer_append_text(lines, "]");
     write_usage(answer, lines);
     text_buffer_append_text(lines, "}\n");
@@ -110,6 +123,14 @@ const char *answer_finish_reason(const struct engine_event *event)
         break;
     }
     return "abort";
+}
+
+void answer_write_random_id(struct text_buffer *out)
+{
+    uint8_t random[12];
+    CHECK(getrandom(random, sizeof random, 0) == sizeof random);
+    for (size_t i = 0; i < sizeof random; i++)
+        text_buffer_append_format(out, "%02x", random[i]);
 }
 
 void answer_write_bytes(struct text_buffer *out, const char *bytes, size_t n)

@@ -12,8 +12,8 @@ struct answer_shape {
     void (*destroy)(struct answer *answer);
     void (*push)(struct answer *answer, uint32_t choice, const struct queued_event *event,
                  struct text_buffer *lines);
-    /* The members of the whole answer's "choices", without brackets. */
-    void (*write_choices)(struct answer *answer, struct text_buffer *out);
+    /* As answer_end. */
+    void (*end)(struct answer *answer, struct text_buffer *lines);
 };
 
 struct answer {
@@ -27,14 +27,22 @@ struct answer {
 
 extern const struct answer_shape chat_answer_shape;
 extern const struct answer_shape completion_answer_shape;
+extern const struct answer_shape responses_answer_shape;
 
 /* `{"id":..,"object":..,"created":..,"model":..,"system_fingerprint":..,"choices":[` */
 void answer_begin_object(const struct answer *answer, const char *object, struct text_buffer *out);
+/* The end of what has choices: a last chunk that counts, or the whole answer with the members of
+ * its "choices" that write appends. */
+void answer_end_choices(struct answer *answer,
+                        void (*write)(struct answer *answer, struct text_buffer *out),
+                        struct text_buffer *lines);
 /* What closes a chunk behind its choices, with the newline. */
 void answer_end_chunk(const struct answer *answer, struct text_buffer *lines);
 /* "stop" and so on. */
 const char *answer_finish_reason(const struct engine_event *event);
 
+/* Appends 24 hex digits that nobody had before. */
+void answer_write_random_id(struct text_buffer *out);
 /* A text that may be ill-formed, as a JSON string. */
 void answer_write_bytes(struct text_buffer *out, const char *bytes, size_t n);
 /* A log-probability, never below -9999. */

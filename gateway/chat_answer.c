@@ -4,13 +4,10 @@
  * are no thinking, also of those that a call was made of; they go out with the next chunk that the
  * choice has anyway. */
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "base/mem.h"
 #include "gateway/answer_shape.h"
 #include "text/tool_calls.h"
-
-#define CALL_ID_BYTES 12
 
 struct chat_choice {
     struct tool_call_parser *parser; // NULL: nobody looks for calls
@@ -186,14 +183,11 @@ static void show_content(struct answer *answer, uint32_t index, const char *text
 static void write_call(const struct answer *answer, const struct tool_call *call, uint32_t index,
                        struct text_buffer *out)
 {
-    uint8_t random[CALL_ID_BYTES];
-    CHECK(getrandom(random, sizeof random, 0) == sizeof random);
     text_buffer_append_text(out, "{");
     if (answer->config.stream)
         text_buffer_append_format(out, "\"index\":%u,", index);
     text_buffer_append_text(out, "\"id\":\"call_");
-    for (size_t i = 0; i < sizeof random; i++)
-        text_buffer_append_format(out, "%02x", random[i]);
+    answer_write_random_id(out);
     text_buffer_append_text(out, "\",\"type\":\"function\",\"function\":{\"name\":");
     json_write_string(out, call->name, call->name_length);
     text_buffer_append_text(out, ",\"arguments\":");
@@ -310,11 +304,16 @@ static void write_choices(struct answer *answer, struct text_buffer *out)
     }
 }
 
+static void end(struct answer *answer, struct text_buffer *lines)
+{
+    answer_end_choices(answer, write_choices, lines);
+}
+
 const struct answer_shape chat_answer_shape = {
     .object = "chat.completion",
     .chunk_object = "chat.completion.chunk",
     .create = create_choices,
     .destroy = destroy_choices,
     .push = push,
-    .write_choices = write_choices,
+    .end = end,
 };

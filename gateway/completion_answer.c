@@ -220,11 +220,16 @@ static void write_choices(struct answer *answer, struct text_buffer *out)
     }
 }
 
+static void end(struct answer *answer, struct text_buffer *lines)
+{
+    answer_end_choices(answer, write_choices, lines);
+}
+
 const struct answer_shape completion_answer_shape = {
     .object = "text_completion",
     .chunk_object = "text_completion",
     .create = create_choices,
     .destroy = destroy_choices,
     .push = push,
-    .write_choices = write_choices,
+    .end = end,
 };

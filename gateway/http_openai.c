@@ -12,6 +12,7 @@
 #include "gateway/openai_error.h"
 
 struct openai_state {
+    enum openai_api api;
     struct openai_call *call;
     struct text_buffer lines; // not said yet
     bool over;
@@ -49,6 +50,7 @@ static void start(struct http_call *call, enum openai_api api, const char *body,
     const struct generation_client client = {call, wake_call, ref_call, drop_call,
                                              &gateway->metrics};
     struct openai_state *state = mem_zeroed(1, sizeof *state);
+    state->api = api;
     http_call_set_state(call, state);
     struct error err = {0};
     enum status st = gateway_state_ready(gateway, &err);
@@ -69,6 +71,11 @@ static void on_completion(struct http_call *call, const char *body, size_t n)
     start(call, OPENAI_COMPLETION, body, n);
 }
 
+static void on_responses(struct http_call *call, const char *body, size_t n)
+{
+    start(call, OPENAI_RESPONSES, body, n);
+}
+
 static void on_wake(struct http_call *call)
 {
     struct openai_state *state = http_call_state(call);
@@ -84,11 +91,23 @@ static void on_wake(struct http_call *call)
     }
 }
 
-static void append_events(const struct text_buffer *lines, struct text_buffer *out)
+// The events of a response have names, which stand in their JSON first.
+static void append_name(const char *line, struct text_buffer *out)
+{
+    const char *name = line + sizeof "{\"type\":\"" - 1;
+    text_buffer_append_text(out, "event: ");
+    text_buffer_append(out, name, strcspn(name, "\""));
+    text_buffer_append_text(out, "\n");
+}
+
+static void append_events(enum openai_api api, const struct text_buffer *lines,
+                          struct text_buffer *out)
 {
     const char *end = lines->data + lines->length;
     for (const char *line = lines->data; line < end;) {
         const char *newline = memchr(line, '\n', (size_t)(end - line));
+        if (api == OPENAI_RESPONSES)
+            append_name(line, out);
         text_buffer_append_text(out, "data: ");
         text_buffer_append(out, line, (size_t)(newline - line));
         text_buffer_append_text(out, "\n\n");
@@ -102,7 +121,7 @@ static bool next(struct http_call *call, struct text_buffer *out)
     if (state->lines.length == 0 && !state->over)
         openai_call_take(state->call, &state->lines, &state->over, &state->failure);
     if (state->lines.length > 0)
-        append_events(&state->lines, out);
+        append_events(state->api, &state->lines, out);
     text_buffer_clear(&state->lines);
     if (!state->over)
         return true;
@@ -111,7 +130,8 @@ static bool next(struct http_call *call, struct text_buffer *out)
         openai_error_write(out, &state->failure);
         text_buffer_append_text(out, "\n\n");
     }
-    text_buffer_append_text(out, "data: [DONE]\n\n");
+    if (state->api != OPENAI_RESPONSES)
+        text_buffer_append_text(out, "data: [DONE]\n\n");
     return false;
 }
 
@@ -137,6 +157,7 @@ size_t http_openai_routes(struct gateway_state *state, struct http_route *out)
     } routes[] = {
         {"/v1/chat/completions", on_chat},
         {"/v1/completions", on_completion},
+        {"/v1/responses", on_responses},
     };
     size_t n = sizeof routes / sizeof routes[0];
     for (size_t i = 0; i < n; i++)

@@ -8,7 +8,7 @@
 
 #include "base/json.h"
 
-enum openai_api { OPENAI_CHAT = 1, OPENAI_COMPLETION = 2 };
+enum openai_api { OPENAI_CHAT = 1, OPENAI_COMPLETION = 2, OPENAI_RESPONSES = 4 };
 
 struct openai_number {
     bool present;
@@ -40,6 +40,9 @@ struct openai_fields {
     /* OPENAI_COMPLETION */
     const struct json_value *prompt, *suffix;
     bool echo;
+    /* OPENAI_RESPONSES; openai_responses.h makes a chat of them */
+    const struct json_value *input, *instructions, *text, *reasoning, *truncation;
+    bool background;
 };
 
 /* INVALID_ARGUMENT: "temperature: must be a number" and the like. */

@@ -14,6 +14,7 @@
 #include "gateway/openai_messages.h"
 #include "gateway/openai_output.h"
 #include "gateway/openai_prompts.h"
+#include "gateway/openai_responses.h"
 #include "gateway/openai_tools.h"
 #include "gateway/structured_output.h"
 
@@ -22,6 +23,7 @@
 
 struct openai_sources {
     struct json_document *body;
+    struct json_document *chat; /* what a response's body was made into */
     struct openai_fields fields;
     struct openai_tools tools;
     struct openai_output output;
@@ -282,7 +284,7 @@ static enum status take_reasoning(struct openai_sources *s, struct answer_config
     int64_t budget = 0;
     enum status st = take_integer("thinking_budget", s->fields.thinking_budget, 0, INT32_MAX,
                                   &budget, err);
-    s->reasoning.has_split = s->reasoning.split = answer->api == OPENAI_CHAT;
+    s->reasoning.has_split = s->reasoning.split = answer->api != OPENAI_COMPLETION;
     s->reasoning.has_thinking_budget = s->fields.thinking_budget.present;
     s->reasoning.thinking_budget = (uint32_t)budget;
     answer->include_reasoning = s->fields.include_reasoning;
@@ -301,8 +303,9 @@ static enum status take_names(struct openai_sources *s, struct answer_config *an
                          f->request_id->length, sizeof s->id - 17);
     if (f->request_id && f->request_id->length > 0)
         snprintf(s->id, sizeof s->id, "%s", f->request_id->text);
-    snprintf(answer->id, sizeof answer->id, "%s-%s",
-             answer->api == OPENAI_CHAT ? "chatcmpl" : "cmpl", s->id);
+    static const char *const prefixes[] = {
+        [OPENAI_CHAT] = "chatcmpl-", [OPENAI_COMPLETION] = "cmpl-", [OPENAI_RESPONSES] = "resp_"};
+    snprintf(answer->id, sizeof answer->id, "%s%s", prefixes[answer->api], s->id);
     answer->created = (int64_t)(clock_unix_ns() / NS_PER_S);
     if (f->cache_salt)
         s->message.cache_salt = (ProtobufCBinaryData){f->cache_salt->length,
@@ -453,23 +456,30 @@ static enum status init_completion(struct openai_request *out, struct tokenizer_
 // A message names its fields by their place in it; in a body they stand in another one.
 static void rename_field(const struct openai_sources *s, struct error *err)
 {
+    const char *field = s->output.field ? s->output.field : "";
     const struct {
         const char *from, *to;
-    } names[] = {{"sampling.", ""},
-                 {"stopping.", ""},
-                 {"response.", ""},
-                 {"reasoning.", ""},
-                 {"token_ids", "prompt"},
-                 {"text:", "prompt:"},
-                 {"structured_output", s->output.field}};
+    } names[] = {
+        {"sampling.", ""},
+        {"stopping.", ""},
+        {"response.", ""},
+        {"reasoning.", ""},
+        {"token_ids", "prompt"},
+        {"text:", "prompt:"},
+        {"structured_output", field},
+        {"max_tokens", s->chat ? "max_output_tokens" : "max_tokens"},
+        {"response_format", s->chat ? "text.format" : "response_format"},
+        {"messages", s->chat ? "input" : "messages"},
+    };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         size_t n = strlen(names[i].from);
-        if (strncmp(err->message, names[i].from, n) != 0)
+        bool part = names[i].from[n - 1] == '.' || names[i].from[n - 1] == ':';
+        if (strncmp(err->message, names[i].from, n) != 0 ||
+            (!part && !strchr(":=.[", err->message[n])))
             continue;
         struct error renamed;
         error_set(&renamed, err->status, "%s%s", names[i].to, err->message + n);
         *err = renamed;
-        return;
     }
 }
 
@@ -486,10 +496,13 @@ enum status openai_request_init(struct openai_request *out, enum openai_api api,
         error_prefix(err, "the body is no JSON");
     else
         st = openai_fields_read(&s->fields, json_root(s->body), api, err);
+    if (st == STATUS_OK && api == OPENAI_RESPONSES)
+        st = openai_responses_convert(&s->fields, &s->chat, err);
     if (st == STATUS_OK)
         st = take_options(s, &out->answer, err);
     if (st == STATUS_OK)
-        st = api == OPENAI_CHAT ? init_chat(out, encoder, err) : init_completion(out, encoder, err);
+        st = api == OPENAI_COMPLETION ? init_completion(out, encoder, err)
+                                      : init_chat(out, encoder, err);
     if (st != STATUS_OK) {
         rename_field(s, err);
         openai_request_finish(out);
@@ -509,6 +522,7 @@ void openai_request_finish(struct openai_request *request)
     free(s->biases);
     free(s->bias_list);
     free(s->stop_ids);
+    json_document_destroy(s->chat);
     json_document_destroy(s->body);
     free(s);
     *request = (struct openai_request){0};
