@@ -572,7 +572,19 @@ def main():
     report = Report()
     with Daemon(TESTS / "data/goldens/dense/checkpoint", "--tp", "2") as daemon:
         client = Client(daemon, report)
-        for part in (models, chat, several, stops, logprobs, errors, completions):
+        for part in (
+            models,
+            chat,
+            several,
+            stops,
+            logprobs,
+            tools,
+            formats,
+            thinking,
+            errors,
+            completions,
+            responses,
+        ):
             try:
                 part(client, report)
             except Exception as error:  # one part that breaks must not hide the others
