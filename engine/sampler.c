@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "engine/random.h"
 
+#define N_LANES 16
 #define SEEN_IN_PROMPT UINT32_C(0x80000000)
 
 struct slot {
@@ -213,18 +214,37 @@ static void forbid_stops(const struct slot *slot, uint32_t vocab_size, float *lo
             logits[slot->stop_ids[i]] = -INFINITY;
 }
 
-// The highest logit (lowest id on ties); false on NaN, +inf or nothing but -inf.
+// The highest logit (lowest id on ties); false on NaN, +inf or nothing but -inf. In lanes, which
+// vector units take side by side.
 static bool best_of(const float *logits, uint32_t n, uint32_t *out)
 {
-    uint32_t best = 0;
-    bool sound = true;
-    for (uint32_t i = 0; i < n; i++) {
-        sound &= logits[i] < INFINITY; // false for NaN as well
-        if (logits[i] > logits[best])
-            best = i;
+    float highest[N_LANES];
+    uint32_t unsound[N_LANES] = {0};
+    for (uint32_t k = 0; k < N_LANES; k++)
+        highest[k] = -INFINITY;
+    uint32_t n_whole = n - n % N_LANES;
+    for (uint32_t i = 0; i < n_whole; i += N_LANES) {
+        for (uint32_t k = 0; k < N_LANES; k++) {
+            float l = logits[i + k];
+            unsound[k] |= !(l < INFINITY); // for NaN as well
+            highest[k] = l > highest[k] ? l : highest[k];
+        }
     }
+    for (uint32_t i = n_whole; i < n; i++) {
+        unsound[0] |= !(logits[i] < INFINITY);
+        highest[0] = logits[i] > highest[0] ? logits[i] : highest[0];
+    }
+    for (uint32_t k = 1; k < N_LANES; k++) {
+        unsound[0] |= unsound[k];
+        highest[0] = highest[k] > highest[0] ? highest[k] : highest[0];
+    }
+    if (unsound[0] || !(highest[0] > -INFINITY))
+        return false;
+    uint32_t best = 0;
+    while (logits[best] != highest[0])
+        best++;
     *out = best;
-    return sound && logits[best] > -INFINITY;
+    return true;
 }
 
 static bool ranks_before(struct candidate a, struct candidate b)
