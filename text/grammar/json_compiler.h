@@ -11,6 +11,7 @@
 #define GEMMAD_TEXT_GRAMMAR_JSON_COMPILER_H
 
 #include "text/grammar/json_schema.h"
+#include "text/grammar/regex.h"
 
 #define JSON_MAX_PARTS 48U          /* of a conjunction */
 #define JSON_MAX_DEPTH 128U         /* conjunctions within conjunctions */
@@ -65,6 +66,7 @@ struct json_compiler {
     grammar_symbol quote;                                 /* call form */
     uint32_t colon;                                       /* an expression */
     uint32_t character, string_body, plain_key;           /* expressions */
+    struct regex_memo *memo;
     uint32_t spellings[128]; /* of ASCII characters inside JSON strings, 0: not yet made */
 };
 

@@ -467,6 +467,7 @@ static void finish(struct json_compiler *compiler)
         }
     }
     free(compiler->buckets);
+    regex_memo_destroy(compiler->memo);
 }
 
 enum status json_schema_symbol(struct grammar_builder *builder, const struct json_value *schema,
@@ -486,6 +487,7 @@ enum status json_schema_symbol(struct grammar_builder *builder, const struct jso
                                      .options = &open,
                                      .root = schema ? schema : &any_object,
                                      .err = err,
+                                     .memo = regex_memo_create(),
                                      .deadline_ns = clock_now_ns() + JSON_MAX_SECONDS * NS_PER_S};
     compiler.buckets = mem_zeroed(N_BUCKETS, sizeof(struct json_conjunction *));
     begin(&compiler);

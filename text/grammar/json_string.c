@@ -80,7 +80,8 @@ uint32_t json_pattern(struct json_compiler *compiler, const struct json_value *w
                       const char *pattern, size_t n, bool raw)
 {
     const struct regex_options options = {.json_string = !raw && !compiler->options->call_form,
-                                          .search = true};
+                                          .search = true,
+                                          .memo = compiler->memo};
     struct error err = {0};
     uint32_t expression = EXPRESSION_NOTHING;
     if (regex_parse(compiler->pool, pattern, n, &options, &expression, &err) != STATUS_OK)

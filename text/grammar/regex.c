@@ -178,6 +178,11 @@ static enum status parse_repeat(struct regex_parser *p, struct regex_part *part,
     return STATUS_OK;
 }
 
+static enum status refuse_classes(struct regex_parser *p)
+{
+    return regex_refuse(p, p->at, "too many and too large classes");
+}
+
 static enum status parse_sequence(struct regex_parser *p, struct regex_part *out)
 {
     size_t base = p->n_parts;
@@ -191,8 +196,8 @@ static enum status parse_sequence(struct regex_parser *p, struct regex_part *out
             return st;
         push(p, part);
     }
-    if (p->cost > REGEX_MAX_RANGES)
-        return regex_refuse(p, p->at, "too many and too large classes");
+    if (p->memo->cost > p->max_cost)
+        return refuse_classes(p);
     // from the end, so that a long sequence is a list and not a list of lists
     struct regex_part all = regex_part_plain(EXPRESSION_EMPTY);
     while (p->n_parts > base && p->n_unions <= REGEX_MAX_UNIONS)
@@ -262,17 +267,22 @@ enum status regex_parse(struct expression_pool *pool, const char *pattern, size_
                          REGEX_MAX_BYTES);
     if (!utf8_valid(pattern, n, NULL))
         return error_set(err, STATUS_INVALID_ARGUMENT, "regex: not UTF-8");
+    p.memo = o->memo ? o->memo : regex_memo_create();
+    p.max_cost = p.memo->cost + REGEX_MAX_RANGES;
+    if (p.max_cost > REGEX_MAX_MEMO_RANGES)
+        p.max_cost = REGEX_MAX_MEMO_RANGES;
     enum status st = parse_alternation(&p, &all);
     if (st == STATUS_OK && p.at < n)
         st = regex_refuse(&p, p.at, ") without (");
     if (st == STATUS_OK && o->search) {
         p.ignore_case = false;
         all = unanchored(&p, all);
+        st = p.memo->cost > p.max_cost ? refuse_classes(&p) : STATUS_OK;
     }
     if (st == STATUS_OK && expression_pool_overflowed(pool))
         st = error_set(err, STATUS_INVALID_ARGUMENT, "regex: too large");
-    for (size_t i = 0; i < REGEX_N_MADE; i++)
-        code_point_set_finish(&p.made[i].set);
+    if (!o->memo)
+        regex_memo_destroy(p.memo);
     free(p.parts);
     if (st == STATUS_OK)
         *out = all.in[1][1];

@@ -16,10 +16,17 @@
 #include "text/grammar/expression.h"
 
 #define REGEX_MAX_BYTES (64U << 10)
-#define REGEX_MAX_DEPTH 200U    /* nested groups */
-#define REGEX_MAX_REPEAT 65535U /* in {m,n} */
-#define REGEX_MAX_RANGES 32768U /* in all its different classes, \p{L} has 600 */
-#define REGEX_MAX_UNIONS 512U   /* what anchors cost where they need not hold: (^|a)b?c */
+#define REGEX_MAX_DEPTH 200U          /* nested groups */
+#define REGEX_MAX_REPEAT 65535U       /* in {m,n} */
+#define REGEX_MAX_RANGES 32768U       /* in all its different classes; \p{L} has 600 */
+#define REGEX_MAX_MEMO_RANGES 262144U /* the same, of all patterns with one memo */
+#define REGEX_MAX_UNIONS 512U         /* what anchors cost where they need not hold: (^|a)b?c */
+
+/* Classes that were made lately, for who parses many patterns into one pool. Of no use once a
+ * pattern was refused. */
+struct regex_memo;
+struct regex_memo *regex_memo_create(void);
+void regex_memo_destroy(struct regex_memo *memo); /* NULL is fine */
 
 struct regex_options {
     bool json_string; /* code points as they stand inside a JSON string, see regex_json_code_points
@@ -28,6 +35,7 @@ struct regex_options {
                          pattern. Else the whole text must match */
     bool ignore_case; /* as if it began with (?i) */
     bool dot_all;     /* as if it began with (?s) */
+    struct regex_memo *memo; /* of this pool, or NULL: the pattern's own */
 };
 
 /* options may be NULL. INVALID_ARGUMENT: "regex, character 7: ..."; also for a limit above, or when

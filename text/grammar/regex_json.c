@@ -54,16 +54,16 @@ static uint32_t hex_digits(struct expression_pool *pool, const struct code_point
         rests[d] = hex_digits(pool, set, base + d * (span / 16), n - 1);
     for (uint32_t d = 0; d < 16; d++) {
         struct byte_set digits = {{0}};
-        bool first = rests[d] != EXPRESSION_NOTHING;
-        for (uint32_t e = 0; e < 16; e++) {
-            if (rests[e] != rests[d])
-                continue;
-            first = first && e >= d;
-            add_hex_digit(&digits, e);
-        }
-        if (first)
-            alternatives[n_alternatives++] =
-                expression_concat(pool, expression_bytes(pool, &digits), rests[d]);
+        uint32_t rest = rests[d];
+        if (rest == EXPRESSION_NOTHING)
+            continue;
+        for (uint32_t e = d; e < 16; e++)
+            if (rests[e] == rest) {
+                add_hex_digit(&digits, e);
+                rests[e] = EXPRESSION_NOTHING;
+            }
+        alternatives[n_alternatives++] = expression_concat(pool, expression_bytes(pool, &digits),
+                                                           rest);
     }
     return expression_any_of(pool, alternatives, n_alternatives);
 }

@@ -11,8 +11,14 @@
 
 struct regex_made_set {
     struct code_point_set set; /* as written */
-    bool ignore_case, negated;
+    bool json_string, ignore_case, negated;
     uint32_t expression;
+};
+
+struct regex_memo {
+    struct regex_made_set made[REGEX_N_MADE]; /* the last ones; n_made counts all */
+    size_t n_made;
+    size_t cost; /* of all that were made, in ranges */
 };
 
 struct regex_parser {
@@ -23,9 +29,8 @@ struct regex_parser {
     uint32_t depth, n_unions;
     struct regex_part *parts; /* of sequences and alternations that are being read */
     size_t n_parts, capacity;
-    struct regex_made_set made[REGEX_N_MADE];
-    size_t n_made;
-    size_t cost; /* of the sets made, in ranges */
+    struct regex_memo *memo;
+    size_t max_cost; /* of the memo, for this pattern */
     struct error *err;
 };
 

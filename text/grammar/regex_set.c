@@ -1,6 +1,8 @@
 /* text/grammar/regex_set.c - what stands for one code point: escapes and classes. */
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/utf8.h"
 #include "text/grammar/regex_parser.h"
 
@@ -28,6 +30,18 @@ bool regex_skip(struct regex_parser *p, const char *token)
     return true;
 }
 
+struct regex_memo *regex_memo_create(void)
+{
+    return mem_zeroed(1, sizeof(struct regex_memo));
+}
+
+void regex_memo_destroy(struct regex_memo *memo)
+{
+    for (size_t i = 0; memo && i < REGEX_N_MADE; i++)
+        code_point_set_finish(&memo->made[i].set);
+    free(memo);
+}
+
 static bool same_set(const struct code_point_set *a, const struct code_point_set *b)
 {
     return a->n == b->n &&
@@ -39,12 +53,12 @@ static uint32_t make_set(struct regex_parser *p, const struct code_point_set *wr
     struct code_point_set set = {0};
     code_point_set_add_all(&set, written->ranges, written->n);
     if (p->ignore_case)
-        p->cost += code_point_set_fold(&set) / 8;
+        p->memo->cost += code_point_set_fold(&set) / 8;
     if (negated)
         code_point_set_negate(&set);
-    p->cost += set.n > 1 ? set.n + SET_COST : 1;
+    p->memo->cost += set.n > 1 ? set.n + SET_COST : 1;
     uint32_t out = EXPRESSION_NOTHING;
-    if (p->cost <= REGEX_MAX_RANGES)
+    if (p->memo->cost <= p->max_cost)
         out = p->json_string ? regex_json_code_points(p->pool, set.ranges, set.n)
                              : expression_code_points(p->pool, set.ranges, set.n);
     code_point_set_finish(&set);
@@ -52,24 +66,26 @@ static uint32_t make_set(struct regex_parser *p, const struct code_point_set *wr
 }
 
 // Patterns repeat their classes: the last ones are kept. What a class costs is counted, and beyond
-// the limit nothing is made.
+// the limit nothing is made; the memo is of no use then.
 struct regex_part regex_set_part(struct regex_parser *p, struct code_point_set *set, bool negated)
 {
-    p->cost += set->n / 64;
+    p->memo->cost += set->n / 64;
     code_point_set_sort(set);
-    for (size_t i = 0; i < p->n_made && i < REGEX_N_MADE; i++) {
-        const struct regex_made_set *made = &p->made[i];
-        if (made->ignore_case == p->ignore_case && made->negated == negated &&
-            same_set(&made->set, set)) {
+    struct regex_memo *memo = p->memo;
+    for (size_t i = 0; i < memo->n_made && i < REGEX_N_MADE; i++) {
+        const struct regex_made_set *made = &memo->made[i];
+        if (made->json_string == p->json_string && made->ignore_case == p->ignore_case &&
+            made->negated == negated && same_set(&made->set, set)) {
             code_point_set_finish(set);
             return regex_part_plain(made->expression);
         }
     }
-    struct regex_made_set *made = &p->made[p->n_made++ % REGEX_N_MADE];
+    uint32_t expression = make_set(p, set, negated);
+    struct regex_made_set *made = &memo->made[memo->n_made++ % REGEX_N_MADE];
     code_point_set_finish(&made->set);
-    *made = (struct regex_made_set){*set, p->ignore_case, negated, make_set(p, set, negated)};
+    *made = (struct regex_made_set){*set, p->json_string, p->ignore_case, negated, expression};
     *set = (struct code_point_set){0};
-    return regex_part_plain(made->expression);
+    return regex_part_plain(expression);
 }
 
 // The rest of a hex escape behind its letter: exactly n digits, or any number in braces.
