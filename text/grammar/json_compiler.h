@@ -59,6 +59,7 @@ struct json_compiler {
     struct json_conjunction **buckets;
     uint32_t n_conjunctions, n_steps, depth;
     uint64_t deadline_ns;
+    bool knows_resources, has_resources; /* is there an $id below the root? */
     grammar_symbol nothing; /* symbols that match nothing are this one, as far as is known */
     grammar_symbol open_object, open_array, comma;
     grammar_symbol close_object, close_array;             /* behind a member */

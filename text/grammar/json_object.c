@@ -40,9 +40,10 @@ struct object {
     uint32_t *slots, n_slots; /* properties by key: index + 1, 0 free */
 };
 
-static uint64_t hash_of(const char *key, size_t n)
+// Seeded by an address, so that no request can choose its collisions.
+static uint64_t hash_of(const struct object *object, const char *key, size_t n)
 {
-    uint64_t hash = UINT64_C(0xCBF29CE484222325);
+    uint64_t hash = UINT64_C(0xCBF29CE484222325) ^ (uintptr_t)object;
     for (size_t i = 0; i < n; i++)
         hash = (hash ^ (unsigned char)key[i]) * UINT64_C(0x100000001B3);
     return hash ^ hash >> 32;
@@ -55,7 +56,8 @@ static void rehash(struct object *object)
     object->slots = mem_zeroed(object->n_slots, sizeof *object->slots);
     for (size_t i = 0; i < object->n_properties; i++) {
         const struct property *property = &object->properties[i];
-        uint32_t at = (uint32_t)hash_of(property->key, property->length) & (object->n_slots - 1);
+        uint32_t at = (uint32_t)hash_of(object, property->key, property->length) &
+                      (object->n_slots - 1);
         while (object->slots[at])
             at = (at + 1) & (object->n_slots - 1);
         object->slots[at] = (uint32_t)i + 1;
@@ -66,7 +68,7 @@ static struct property *property_of(struct object *object, const char *key, size
 {
     if (object->n_properties * 2 >= object->n_slots)
         rehash(object);
-    uint32_t at = (uint32_t)hash_of(key, n) & (object->n_slots - 1);
+    uint32_t at = (uint32_t)hash_of(object, key, n) & (object->n_slots - 1);
     for (; object->slots[at]; at = (at + 1) & (object->n_slots - 1)) {
         struct property *property = &object->properties[object->slots[at] - 1];
         if (property->length == n && memcmp(property->key, key, n) == 0)
@@ -160,7 +162,22 @@ static void add_additional(const struct json_part *part, struct json_parts *out)
         json_parts_add(out, additional, JSON_PART_SCHEMA);
 }
 
-// matched: by pattern. key NULL: a key that no part declares.
+// json_get, but keys may hold a NUL.
+static const struct json_value *find_member(const struct json_value *members,
+                                            const struct property *property)
+{
+    if (!memchr(property->key, '\0', property->length))
+        return json_get(members, property->key);
+    for (uint32_t i = 0; i < members->n; i++) {
+        const struct json_member *member = &members->members[i];
+        if (member->key_length == property->length &&
+            memcmp(member->key, property->key, property->length) == 0)
+            return &member->value;
+    }
+    return NULL;
+}
+
+// matched: by pattern. property NULL: a key that is neither declared nor required.
 static grammar_symbol member_value(struct object *object, const struct property *property,
                                    const bool *matched)
 {
@@ -171,7 +188,7 @@ static grammar_symbol member_value(struct object *object, const struct property 
         bool is_value = part->kind == JSON_PART_VALUE, is_declared = false;
         const struct json_value *members = is_value ? part->value
                                                     : json_get(part->value, "properties");
-        const struct json_value *declared = property && members ? json_get(members, property->key)
+        const struct json_value *declared = property && members ? find_member(members, property)
                                                                 : NULL;
         if (declared) {
             json_parts_add(&value, declared, is_value ? JSON_PART_VALUE : JSON_PART_SCHEMA);
@@ -187,7 +204,7 @@ static grammar_symbol member_value(struct object *object, const struct property 
             add_additional(part, &value);
         is_known = is_known || is_declared;
     }
-    value.is_nothing = object->is_closed && !is_known;
+    value.is_nothing = object->is_closed && !is_known && !property;
     return json_compile(object->compiler, &value);
 }
 

@@ -164,14 +164,55 @@ static const struct json_value *find_resource(const struct json_value *root, con
     return found;
 }
 
+static bool has_id(const struct json_value *value)
+{
+    const struct json_value *id = json_get(value, "$id");
+    return id && id->type == JSON_STRING && id->text[0] != '#';
+}
+
+// Is there a schema with an $id below the root?
+static bool has_resources(struct json_compiler *compiler)
+{
+    if (compiler->knows_resources)
+        return compiler->has_resources;
+    struct walk walk = {0};
+    walk_push(&walk, compiler->root);
+    const struct json_value *at = walk_next(&walk);
+    while (at && !has_id(at))
+        at = walk_next(&walk);
+    free(walk.levels);
+    compiler->knows_resources = true;
+    compiler->has_resources = at != NULL;
+    return compiler->has_resources;
+}
+
+// The resource that a reference stands in: the innermost schema around it that has an $id.
+static const struct json_value *resource_around(struct json_compiler *compiler,
+                                                const struct json_value *reference)
+{
+    const struct json_value *found = compiler->root;
+    if (!has_resources(compiler))
+        return found;
+    struct walk walk = {0};
+    walk_push(&walk, compiler->root);
+    const struct json_value *at = walk_next(&walk);
+    while (at && at != reference)
+        at = walk_next(&walk);
+    for (size_t i = walk.n; i-- > 0 && found == compiler->root;) {
+        if (has_id(walk.levels[i].value))
+            found = walk.levels[i].value;
+    }
+    free(walk.levels);
+    return found;
+}
+
 const struct json_value *json_resolve(struct json_compiler *compiler,
                                       const struct json_value *reference)
 {
     const char *fragment = strchr(reference->text, '#');
     size_t n = fragment ? (size_t)(fragment - reference->text) : reference->length;
-    const struct json_value *target = compiler->root;
-    if (n)
-        target = find_resource(target, reference->text, n);
+    const struct json_value *target = n ? find_resource(compiler->root, reference->text, n)
+                                        : resource_around(compiler, reference);
     if (target && fragment && (fragment[1] == '/' || !fragment[1]))
         target = follow_pointer(target, fragment + 1);
     else if (target && fragment)

@@ -13,7 +13,8 @@
  *   writes it, and no other spelling of a declared key passes as an additional one;
  * - oneOf is anyOf; a repeated additional key counts twice for minProperties and maxProperties;
  * - an integer is written without fraction and exponent (1.0 is none); a number that is limited has
- *   no exponent or is in scientific notation (one digit other than 0 before the point);
+ *   no exponent or is in scientific notation (one digit other than 0 before the point), under
+ *   multipleOf no exponent;
  * - not, if/then/else, dependent*, unevaluated*, uniqueItems, propertyNames, contains, $dynamicRef
  *   and multipleOf with a fraction that does not divide 1 are refused under strict, else ignored.
  */

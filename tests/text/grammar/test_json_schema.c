@@ -250,6 +250,16 @@ TEST(no_spelling_of_a_declared_key_passes_for_another_one)
         TEXTS("{\"k/\xC3\xA9\":null}", "{\"k/\\u00e9\":null}", "{\"k\":1,\"\\u006B\":2}"), true);
 }
 
+TEST(a_key_may_hold_any_character)
+{
+    assert_texts("{\"type\":\"object\",\"properties\":{\"a\\u0000b\":{\"type\":\"null\"},"
+                 "\"a\":{\"type\":\"integer\"}},\"additionalProperties\":false}",
+                 COMPACT, TEXTS("{\"a\\u0000b\":null,\"a\":1}", "{\"a\":1}"), true);
+    assert_texts("{\"type\":\"object\",\"properties\":{\"a\\u0000b\":{\"type\":\"null\"},"
+                 "\"a\":{\"type\":\"integer\"}},\"additionalProperties\":false}",
+                 COMPACT, TEXTS("{\"a\\u0000b\":1}", "{\"a\":null}", "{\"a\\u0000\":1}"), false);
+}
+
 TEST(integers_are_written_as_integers)
 {
     assert_texts("{\"type\":\"integer\"}", COMPACT, TEXTS("0", "-0", "12", "-12"), true);
@@ -282,6 +292,8 @@ TEST(strict_objects_are_closed_unless_they_say_otherwise)
     assert_texts("{\"type\":\"object\",\"allOf\":[{\"properties\":{\"a\":{}}},"
                  "{\"properties\":{\"b\":{}}}]}",
                  STRICT, TEXTS("{\"a\":1,\"b\":2}"), true);
+    // what is required may be there, declared or not
+    assert_texts("{\"type\":\"object\",\"required\":[\"a\"]}", STRICT, TEXTS("{\"a\":1}"), true);
 }
 
 TEST(without_a_schema_any_object_passes)
@@ -417,6 +429,16 @@ TEST(what_is_too_large_or_too_deep_is_refused)
     char *patterns = repeat("{\"patternProperties\":{", "\"^#i\":{},", 100, "\"x\":{}}}");
     assert_refused(patterns, false, "more than 64 patterns");
     free(patterns);
+}
+
+TEST(a_reference_is_of_the_resource_it_stands_in)
+{
+    const char *schema =
+        "{\"$defs\":{\"x\":{\"type\":\"null\"},\"r\":{\"$id\":\"r\",\"$defs\":"
+        "{\"x\":{\"type\":\"boolean\"}},\"items\":{\"$ref\":\"#/$defs/x\"},"
+        "\"type\":\"array\"}},\"anyOf\":[{\"$ref\":\"r\"},{\"$ref\":\"#/$defs/x\"}]}";
+    assert_texts(schema, COMPACT, TEXTS("[true]", "null"), true);
+    assert_texts(schema, COMPACT, TEXTS("[null]", "true"), false);
 }
 
 TEST(circles_of_references_end)

@@ -213,6 +213,7 @@ TEST(objects_with_properties_are_closed_unless_they_say_otherwise)
                      TEXTS("{b:null}", "{a:1,b:null,c:null}"), true);
     assert_arguments("{\"properties\":{\"a\":{}},\"additionalProperties\":{\"type\":\"null\"}}",
                      TEXTS("{b:1}", "{a:1,a:null}"), false);
+    assert_arguments("{\"properties\":{\"a\":{}},\"required\":[\"b\"]}", TEXTS("{a:1,b:2}"), true);
     assert_arguments("{}", TEXTS("{}", "{x:1,y:" Q Q "}"), true);
     assert_arguments("{\"type\":\"object\",\"additionalProperties\":false}", TEXTS("{x:1}"), false);
 }
