@@ -497,6 +497,8 @@ enum status json_schema_symbol(struct grammar_builder *builder, const struct jso
         json_parts_add(&root, &any_object, JSON_PART_SCHEMA); // arguments are an object
     grammar_symbol symbol = with_blanks(&compiler, json_compile(&compiler, &root));
     finish(&compiler);
+    if (compiler.status == STATUS_OK && expression_pool_overflowed(compiler.pool))
+        json_fail(&compiler, compiler.root, "too large");
     if (compiler.status == STATUS_OK && json_is_nothing(&compiler, symbol))
         json_fail(&compiler, compiler.root, "no value is valid under it");
     if (compiler.status == STATUS_OK)
