@@ -2,11 +2,12 @@
 """Structured output end to end: what is generated under a schema is valid under it, and thousands of
 malformed schemas, patterns and grammars are refused one by one without any harm to the others.
 
-    test_structured.py [--generations N] [--malformed N] [--rate PER_SECOND]
+    test_structured.py [--generations N] [--malformed N] [--rate PER_SECOND] [--window SECONDS]
 """
 
 import argparse
 import concurrent.futures
+import itertools
 import json
 import multiprocessing
 import random
@@ -194,99 +195,97 @@ def malformed(rng, i):
     return {"structured_outputs": {"grammar": text + (f"\n# {i}" if rng.random() < 0.5 else "")}}
 
 
-def flood(url, seed, start, count, rate, out):
-    """A process of its own, so that its work does not hold up the clients that are timed."""
+QUIET, CHEAP, MALFORMED, OVER = range(4)  # what the flood does in a window
+
+
+def flood(url, seed, count, rate, mode, out):
+    """A process of its own, so that its work does not hold up the clients that are timed. Ends when
+    it has sent count malformed requests. CHEAP ones are refused before anything is compiled."""
     rng = random.Random(seed)
-    wrong = []
-    began = time.monotonic()
+    sent, wrong = 0, []
+    due = time.monotonic()
     with Connection(url) as c:
-        for i in range(count):
-            time.sleep(max(0.0, began + i / rate - time.monotonic()))
-            body = malformed(rng, start + i)
+        while sent < count:
+            due = max(due + 1 / rate, time.monotonic())
+            time.sleep(due - time.monotonic() if due > time.monotonic() else 0)
+            if mode.value == QUIET:
+                continue
+            is_cheap = mode.value == CHEAP
+            body = {"temperature": 9} if is_cheap else malformed(rng, sent)
             status, answer = c.post(CHAT, {"messages": USER, "max_tokens": 4, **body})
+            sent += not is_cheap
             if status != 400:
                 wrong.append((status, json.dumps(body)[:200], str(answer)[:200]))
-    out.put((count, wrong, time.monotonic() - began))
+    out.put((sent, wrong))
 
 
-def gaps_until(url, seed, over, gaps, failures):
-    """Streams one answer after the other and keeps the times between their tokens."""
+def stream_on(url, seed, mode, times, failures):
+    """Streams one answer after the other and keeps when its tokens came, and after how long."""
     with Connection(url) as c:
-        while not over.is_set():
+        while mode.value != OVER:
             seed += 1
+            body = {"messages": USER, "max_tokens": 100, "seed": seed, "ignore_eos": True}
             try:
-                times = [
-                    t
-                    for t, _ in c.stream(
-                        CHAT,
-                        {"messages": USER, "max_tokens": 100, "seed": seed, "ignore_eos": True},
-                    )
-                ]
+                came = [t for t, _ in c.stream(CHAT, body)]
             except (RuntimeError, OSError) as error:
                 failures.append(str(error))
                 return
-            gaps += [b - a for a, b in zip(times[1:], times[2:])]
+            times += [(b, b - a) for a, b in zip(came[1:], came[2:])]
 
 
-def phase(report, daemon, seed, work):
-    """p99 of the time between tokens of 4 streams while work() runs."""
-    gaps, failures, over = [], [], threading.Event()
+def floods(report, daemon, n, rate, window):
+    """Four streams go on while the flood comes and goes, a window in each mode in turns, so that the
+    machine's mood is in all. Reports the time between tokens; that all are refused is checked."""
+    context = multiprocessing.get_context("spawn")
+    mode, results = context.Value("i", QUIET, lock=False), context.Queue()
+    process = context.Process(target=flood, args=(daemon.url, 1, n, rate, mode, results))
+    times, failures, windows = [], [], []
     threads = [
-        threading.Thread(
-            target=gaps_until, args=(daemon.url, seed * 10**6 + i * 10**4, over, gaps, failures)
-        )
+        threading.Thread(target=stream_on, args=(daemon.url, i * 10**6, mode, times, failures))
         for i in range(4)
     ]
-    for t in threads:
+    for t in [process, *threads]:
         t.start()
-    work()
-    over.set()
-    for t in threads:
+    time.sleep(2)  # Python starts
+    for turn in itertools.cycle((QUIET, CHEAP, MALFORMED)):
+        if not process.is_alive():
+            break
+        mode.value, began = turn, time.perf_counter()
+        time.sleep(window)
+        windows.append((turn, began, time.perf_counter()))
+    mode.value = OVER
+    sent, wrong = results.get()
+    for t in [process, *threads]:
         t.join()
     report.check("no other request fails", not failures, failures[:3])
-    return statistics.quantiles(gaps, n=100)[98] * 1000
-
-
-def floods(report, daemon, n, rate, n_pairs=5):
-    """Phases with and without the flood take turns, so that the machine's mood is in both."""
-    context = multiprocessing.get_context("spawn")
-    quiet, loud, seconds = [], [], 0.0
-    for i in range(n_pairs):
-        count = n // n_pairs
-        results = context.Queue()
-
-        def work():
-            process = context.Process(
-                target=flood, args=(daemon.url, i, i * count, count, rate, results)
-            )
-            process.start()
-            process.join()
-
-        loud.append(phase(report, daemon, 2 * i, work))
-        sent, wrong, seconds = results.get()
-        report.check(
-            f"each of {sent} malformed ones is refused", not wrong, (len(wrong), wrong[:3])
-        )
-        quiet.append(phase(report, daemon, 2 * i + 1, lambda: time.sleep(seconds)))
-    ratio = statistics.median(loud) / statistics.median(quiet)
+    report.check(f"each of {sent} malformed ones is refused", not wrong, (len(wrong), wrong[:9]))
+    p99 = {kind: [] for kind in (QUIET, CHEAP, MALFORMED)}
+    for turn, began, ended in windows:
+        gaps = [gap for at, gap in times if began <= at < ended]
+        if len(gaps) > 200:
+            p99[turn].append(statistics.quantiles(gaps, n=100)[98] * 1000)
+    quiet, cheap, loud = (statistics.median(values) if values else 0 for values in p99.values())
     print(
-        f"{n} malformed at {n / n_pairs / seconds:.0f}/s: p99 between tokens {statistics.median(quiet):.2f} ms alone, "
-        f"{statistics.median(loud):.2f} ms beside them, {ratio:.3f} times (medians of {n_pairs})"
+        f"{sent} malformed at {rate:g}/s: p99 between tokens {quiet:.2f} ms alone, {cheap:.2f} ms "
+        f"beside as many of a wrong temperature, {loud:.2f} ms beside them "
+        f"(medians of {len(p99[MALFORMED])} windows of {window:g} s)"
     )
 
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--model", default=TESTS / "data/goldens/dense/checkpoint")
     parser.add_argument("--generations", type=int, default=520)
     parser.add_argument("--malformed", type=int, default=10000)
-    parser.add_argument("--rate", type=float, default=500)
+    parser.add_argument("--rate", type=float, default=500, help="of malformed requests, a second")
+    parser.add_argument("--window", type=float, default=2, help="seconds")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     report = Report()
-    with Daemon(TESTS / "data/goldens/dense/checkpoint") as daemon:
+    with Daemon(options.model) as daemon:
         n_valid = generations(report, daemon, options.generations, options.seed)
         report.check("nearly all come to their end", n_valid >= 0.95 * options.generations, n_valid)
-        floods(report, daemon, options.malformed, options.rate)
+        floods(report, daemon, options.malformed, options.rate, options.window)
     report.close()
 
 
