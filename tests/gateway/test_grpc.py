@@ -29,11 +29,12 @@ check = report.check
 class Server:
     """Told what to do by lines on its input."""
 
-    def __init__(self, loaded=True):
+    def __init__(self, loaded=True, keys=None):
         self.folder = tempfile.TemporaryDirectory(prefix="gemmad-test-")
         self.process = subprocess.Popen(
             [BUILD / "tests/gateway/gateway_test_server",
-             TESTS / "data/goldens/dense/checkpoint", f"unix:{self.folder.name}/socket"],
+             TESTS / "data/goldens/dense/checkpoint", f"unix:{self.folder.name}/socket",
+             *([keys] if keys else [])],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.addresses = self.process.stdout.readline().split()[1:]
         self.channel = grpc.insecure_channel(self.addresses[0])
