@@ -325,8 +325,6 @@ static enum status parse_sequence(struct lark_compiler *c, struct lark_part *out
 static enum status parse_choice(struct lark_compiler *c, struct lark_part *out)
 {
     size_t base = c->n_parts;
-    if (c->at < c->end && lark_is_sign(c, c->at, '|') && !c->words.gbnf)
-        c->at++; // a rule may begin with it
     do {
         struct lark_part part;
         enum status st = parse_sequence(c, &part);

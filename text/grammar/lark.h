@@ -4,12 +4,11 @@
  * ("root ::= ...", llama.cpp's, and xgrammar's EBNF).
  * Lark: rules, TERMINALS, "text"i, "a".."z", /regex/is, | ? * + ~n ~m..n {m,n} ( ) [optional],
  * aliases and the ? and ! of rules (no effect on the language), // and # comments, %ignore, %import
- * common.X, %json {schema}, and special tokens: <[id]>, <[id,first-last]>, <|name|>. There is no
- * lexer: terminals are cut in any way that fits, what %ignore names may stand behind every terminal
- * of a rule and before the first.
- * GBNF: names of letters, digits, - _ ., "text", [class], ., | ? * + {m,n} ( ), # comments, tokens.
- * Priorities, templates, rule attributes, %declare, %override, %extend: refused by name.
- * Thread: the builder's. */
+ * common.X, %json {schema}, %llguidance {}, and special tokens: <[id]>, <[id,first-last]>,
+ * <|name|>. There is no lexer: terminals are cut in any way that fits, what %ignore names may stand
+ * behind every terminal of a rule and before the first. GBNF: names of letters, digits, - _ .,
+ * "text", [class], ., | ? * + {m,n} ( ), # comments, tokens. Priorities, templates, rule
+ * attributes, %declare, %override, %extend: refused by name. Thread: the builder's. */
 #ifndef GEMMAD_TEXT_GRAMMAR_LARK_H
 #define GEMMAD_TEXT_GRAMMAR_LARK_H
 

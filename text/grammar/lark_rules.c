@@ -150,6 +150,11 @@ static enum status collect_directive(struct lark_compiler *c)
     }
     if (lark_word_is(c, directive, "%import"))
         return parse_import(c);
+    if (lark_word_is(c, directive, "%llguidance")) {
+        bool empty = lark_skip_sign(c, '{') && lark_skip_sign(c, '}');
+        return empty ? STATUS_OK
+                     : lark_refuse_word(c, directive, "only %llguidance {} is supported");
+    }
     return lark_refuse_word(c, directive, "only %import, %ignore and %json are supported");
 }
 

@@ -62,6 +62,8 @@ TEST(lark_rules_say_which_texts_belong)
         {"start: /a\\/b.c/s | /[\\/x]+/i", {"a/b\nc", "X/x"}, {"a\\/bxc"}},
         {"start: \"\" | \"x\" start", {"", "x", "xxx"}, {"y"}},
         {"start:", {""}, {"x"}},
+        {"%llguidance {}\nstart: \"a\"", {"a"}, {"b"}},
+        {"start: | \"x\" |", {"", "x"}, {"xx"}},
     };
     CHECK_ALL(cases);
 }
@@ -140,6 +142,57 @@ TEST(gbnf_is_known_by_its_sign)
     CHECK_ALL(cases);
 }
 
+TEST(published_grammars_are_taken_as_they_are)
+{
+    static const char json[] =
+        "root   ::= object\n"
+        "value  ::= object | array | string | number | (\"true\" | \"false\" | \"null\") ws\n\n"
+        "object ::=\n  \"{\" ws (\n            string \":\" ws value\n"
+        "    (\",\" ws string \":\" ws value)*\n  )? \"}\" ws\n\n"
+        "array  ::=\n  \"[\" ws (\n            value\n    (\",\" ws value)*\n  )? \"]\" ws\n\n"
+        "string ::=\n  \"\\\"\" (\n    [^\"\\\\\\x7F\\x00-\\x1F] |\n"
+        "    \"\\\\\" ([\"\\\\bfnrt] | \"u\" [0-9a-fA-F]{4}) # escapes\n  )* \"\\\"\" ws\n\n"
+        "number ::= (\"-\"? ([0-9] | [1-9] [0-9]{0,15})) (\".\" [0-9]+)? "
+        "([eE] [-+]? [0-9] [1-9]{0,15})? ws\n\n"
+        "# Optional space: by convention, after literal characters\n"
+        "ws ::= | \" \" | \"\\n\" [ \\t]{0,20}\n";
+    static const char calls[] =
+        "start: tool_calls\n"
+        "tool_calls: tool_call+ <eos>\n"
+        "tool_call: <[256]> \"call:\" \"get_weather\" \"{\" tc_sfx_0 \"}\" <[257]>\n"
+        "tc_city: \"city\" \":\" string_val\n"
+        "tc_unit_enum: <[258]> \"celsius\" <[258]> | <[258]> \"fahrenheit\" <[258]>\n"
+        "tc_unit: \"unit\" \":\" tc_unit_enum\n"
+        "tc_sfx_1: tc_unit\n"
+        "tc_sfx_0: tc_city (\",\" tc_sfx_1)?\n"
+        "string_val: <[258]> STRING_CONTENT <[258]>\n"
+        "args_body: (arg (\",\" arg)*)?\narg: KEY \":\" value\n"
+        "value: string_val | NUMBER | BOOL | \"{\" args_body \"}\" | \"[\" (value (\",\" value)*)? "
+        "\"]\"\n"
+        "STRING_CONTENT: /[\\s\\S]*/\nKEY: /[a-zA-Z_][-a-zA-Z0-9_.]*/\nBOOL: \"true\" | \"false\"\n"
+        "NUMBER: /\\-?[0-9]+(\\.[0-9]+)?([eE][\\+\\-]?[0-9]+)?/\n";
+    static const struct texts cases[] = {
+        {json,
+         {"{}", "{\"a\": [1.5e-3, \"\\n\\u00e9\", {}], \"b\":\n  null}"},
+         {"[]", "{\"a\":\"\\x\"}", "{\"a\":1,}"}},
+        {calls,
+         {"<|tool_call>call:get_weather{city:<|\"|>Rome, {\"<|\"|>}<tool_call|><eos>",
+          "<|tool_call>call:get_weather{city:<|\"|><|\"|>,unit:<|\"|>celsius<|\"|>}<tool_call|><"
+          "eos>"},
+         {"<|tool_call>call:get_weather{}<tool_call|><eos>",
+          "<|tool_call>call:get_weather{city:<|\"|>a<|\"|>}<tool_call|>"}},
+        {"root ::= move+\nmove ::= (pawn | castle) [+#]? \" \"\n"
+         "pawn ::= ([a-h] \"x\")? [a-h] [1-8] (\"=\" [NBKQR])?\ncastle ::= \"O-O\" \"-O\"?\n",
+         {"e4 exd5+ O-O-O# "},
+         {"e9 ", "e4"}},
+        {"root ::= jp-char+ ([ \\t\\n] jp-char+)*\njp-char ::= [\xE3\x81\x81-\xE3\x82\x9F] | "
+         "[\xE4\xB8\x80-\xE9\xBE\xAF]\n",
+         {"\xE6\x97\xA5 \xE3\x81\x82"},
+         {"a"}},
+    };
+    CHECK_ALL(cases);
+}
+
 TEST(a_mistake_is_refused_with_its_place)
 {
     static const struct {
@@ -177,6 +230,7 @@ TEST(a_mistake_is_refused_with_its_place)
         {"_sep{x, y}: x (y x)*", "grammar, line 1, column 5: templates are not supported"},
         {"start: _sep{\"a\", \",\"}\n_sep: \"x\"", "grammar, line 1, column 12: templates are not"},
         {"start[capture]: \"x\"", "grammar, line 1, column 6: attributes of rules are not"},
+        {"%llguidance {\"no_forcing\": true}\nstart: \"a\"", "only %llguidance {} is"},
         {"%declare A\nstart: A", "grammar, line 1, column 1: only %import, %ignore and %json"},
         {"%import common.NOPE\nstart: NOPE", "grammar, line 1, column 16: the common library has"},
         {"%import python.NAME\nstart: NAME", "grammar, line 1, column 9: only common can be"},
