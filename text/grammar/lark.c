@@ -400,9 +400,11 @@ enum status lark_symbol(struct grammar_builder *builder, const char *text, size_
                          LARK_MAX_BYTES);
     if (!utf8_valid(text, n, NULL))
         return error_set(err, STATUS_INVALID_ARGUMENT, "grammar: not UTF-8");
+    c.memo = regex_memo_create();
     enum status st = lark_words_init(&c.words, text, n, err);
     if (st == STATUS_OK)
         st = compile_all(&c, out);
+    regex_memo_destroy(c.memo);
     lark_words_finish(&c.words);
     free(c.rules);
     free(c.by_name);

@@ -7,7 +7,6 @@
 #include "base/text_buffer.h"
 #include "base/utf8.h"
 #include "text/grammar/lark_compiler.h"
-#include "text/grammar/regex.h"
 
 static struct lark_part regular(uint32_t expression)
 {
@@ -21,11 +20,12 @@ static const struct lark_word *next(const struct lark_compiler *c)
 
 // Reads the pattern that was made of the next word.
 static enum status parse(struct lark_compiler *c, const char *pattern, size_t n,
-                         const struct regex_options *options, struct lark_part *out)
+                         struct regex_options options, struct lark_part *out)
 {
     struct error err = {0};
     uint32_t expression;
-    if (regex_parse(c->pool, pattern, n, options, &expression, &err) != STATUS_OK)
+    options.memo = c->memo;
+    if (regex_parse(c->pool, pattern, n, &options, &expression, &err) != STATUS_OK)
         return lark_refuse_word(c, c->at, err.message);
     *out = regular(expression);
     c->at++;
@@ -108,7 +108,7 @@ static enum status range(struct lark_compiler *c, struct lark_part *out)
             c->at += 2;
     }
     if (st == STATUS_OK)
-        st = parse(c, pattern.data, pattern.length, NULL, out);
+        st = parse(c, pattern.data, pattern.length, (struct regex_options){0}, out);
     text_buffer_finish(&pattern);
     return st;
 }
@@ -124,7 +124,7 @@ enum status lark_string(struct lark_compiler *c, struct lark_part *out)
     struct text_buffer pattern = {0};
     enum status st = append_string(c, &pattern, string.text, string.n);
     if (st == STATUS_OK)
-        st = parse(c, pattern.data, pattern.length, &options, out);
+        st = parse(c, pattern.data, pattern.length, options, out);
     text_buffer_finish(&pattern);
     return st;
 }
@@ -134,7 +134,7 @@ enum status lark_regex(struct lark_compiler *c, struct lark_part *out)
     const struct lark_word *word = next(c);
     struct regex_options options = {0};
     if (c->words.gbnf)
-        return parse(c, c->words.text + word->at, word->n, &options, out);
+        return parse(c, c->words.text + word->at, word->n, options, out);
     struct quoted regex = split_quoted(c, word);
     for (size_t i = 0; i < regex.n_flags; i++) {
         char flag = regex.flags[i];
@@ -145,7 +145,7 @@ enum status lark_regex(struct lark_compiler *c, struct lark_part *out)
         else if (flag != 'u')
             return lark_refuse_word(c, c->at, "a regular expression's only flags are i, s and u");
     }
-    return parse(c, regex.text, regex.n, &options, out);
+    return parse(c, regex.text, regex.n, options, out);
 }
 
 struct lark_part lark_any_code_point(struct lark_compiler *c)
@@ -263,6 +263,8 @@ enum status lark_json(struct lark_compiler *c, struct lark_part *out)
     *out = (struct lark_part){0};
     if (c->in_terminal)
         return lark_refuse_word(c, c->at, "%json cannot be a part of a terminal");
+    if (c->n_schemas++ == LARK_MAX_SCHEMAS)
+        return lark_refuse_word(c, c->at, "more than 64 %json");
     enum status st = json_parse(text, next(c)->n, NULL, &document, &err);
     if (st == STATUS_OK)
         st = json_schema_symbol(c->builder, json_root(document), &c->options->json, &out->symbol,

@@ -10,6 +10,7 @@
 
 #include "text/grammar/lark.h"
 #include "text/grammar/lark_lexer.h"
+#include "text/grammar/regex.h"
 
 struct lark_part {
     bool is_regular;
@@ -41,6 +42,8 @@ struct lark_compiler {
     uint32_t ignored;  /* what may stand behind a terminal; EXPRESSION_EMPTY: nothing */
     size_t at, end;    /* the word that is next, and where this body ends */
     bool in_terminal;
+    struct regex_memo *memo; /* of all its patterns */
+    uint32_t n_schemas;
     uint32_t depth;          /* of groups and terminals */
     uint32_t rule_depth;     /* of rules within rules */
     struct lark_part *parts; /* of sequences and choices that are being read */

@@ -8,7 +8,6 @@
 
 #include "base/mem.h"
 #include "text/grammar/lark_compiler.h"
-#include "text/grammar/regex.h"
 
 enum status lark_refuse_word(const struct lark_compiler *c, size_t word, const char *why)
 {

@@ -261,3 +261,23 @@ TEST(a_mistake_is_refused_with_its_place)
     }
     tokenizer_destroy(tokenizer);
 }
+
+TEST(the_cost_of_patterns_and_schemas_is_limited)
+{
+    static const char schema[] = "%json {\"pattern\": \"^\\\\p{L}$\"} ";
+    static const char *const messages[] = {"more than 64 %json", "too many and too large classes"};
+    for (int i = 0; i < 2; i++) {
+        struct text_buffer text = {0};
+        struct grammar *grammar = NULL;
+        struct error err = {0};
+        text_buffer_append_text(&text, "start: ");
+        for (int j = 0; j < 6000; j++) {
+            char piece[64];
+            snprintf(piece, sizeof piece, "/[\\p{L}\\x{%x}]/ ", 0x2000 + j);
+            text_buffer_append_text(&text, i == 0 ? schema : piece);
+        }
+        ASSERT_EQ(compile(NULL, text.data, text.length, &grammar, &err), STATUS_INVALID_ARGUMENT);
+        ASSERT_CONTAINS(err.message, messages[i]);
+        text_buffer_finish(&text);
+    }
+}
