@@ -58,8 +58,8 @@ static void read_counts(struct array *array, const struct json_parts *parts)
             array->n_positions = prefix->n;
         json_keyword_min(array->compiler, part, "minItems", &array->min);
         json_keyword_max(array->compiler, part, "maxItems", &array->max);
-        if (part->kind == JSON_PART_VALUE && part->value->n > array->min)
-            array->min = part->value->n;
+        if (part->kind == JSON_PART_VALUE && prefix && prefix->n > array->min)
+            array->min = prefix->n;
     }
     if (array->n_positions > array->max)
         array->n_positions = array->max;

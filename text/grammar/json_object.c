@@ -1,8 +1,8 @@
 /* text/grammar/json_object.c - objects: declared members in order, then others.
  *
- * The rest of an object behind its first i members depends on how many were written only as far as
- * minProperties and maxProperties ask, so there is one symbol for each i and count: with neither,
- * two, which makes a chain of optional members linear. Other keys are the complement of the
+ * Behind the first member that is written, optional members are a flat sequence, linear in their
+ * number. With minProperties or maxProperties the rest of an object also depends on how many were
+ * written: there is one symbol for each member and count. Other keys are the complement of the
  * declared ones, in classes by the patterns (patternProperties) that they match. */
 #include <stdlib.h>
 #include <string.h>
@@ -358,7 +358,45 @@ static grammar_symbol others(const struct object *object, uint32_t count)
     return json_choice(compiler, (grammar_symbol[]){full, min ? compiler->nothing : close}, 2);
 }
 
-// The rest of the object behind i declared members of which count were written; rests: of i + 1.
+// The rest of the object from member i on, behind at least one: rest is of i + 1. Flat, not nested,
+// however many members there are.
+static grammar_symbol rest_behind(const struct object *object, size_t i, grammar_symbol rest)
+{
+    struct json_compiler *compiler = object->compiler;
+    const struct property *property = &object->properties[i];
+    grammar_symbol next = json_sequence(compiler,
+                                        (grammar_symbol[]){compiler->comma, property->pair}, 2);
+    if (!property->required && json_is_nothing(compiler, next))
+        return rest;
+    if (!property->required)
+        next = grammar_repeat(compiler->builder, next, 0, 1);
+    return json_sequence(compiler, (grammar_symbol[]){next, rest}, 2);
+}
+
+// No count matters: the first member that is written, one that must be there at the latest, and the
+// rest behind it.
+static grammar_symbol uncounted_members(const struct object *object)
+{
+    struct json_compiler *compiler = object->compiler;
+    size_t n = object->n_properties, n_found = 0, first_required = 0;
+    grammar_symbol *found = mem_zeroed(n + 1, sizeof *found);
+    grammar_symbol rest = others(object, 1);
+    while (first_required < n && !object->properties[first_required].required)
+        first_required++;
+    if (first_required == n)
+        found[n_found++] = others(object, 0);
+    for (size_t i = n; i-- > 0;) {
+        if (i <= first_required)
+            found[n_found++] =
+                json_sequence(compiler, (grammar_symbol[]){object->properties[i].pair, rest}, 2);
+        rest = rest_behind(object, i, rest);
+    }
+    grammar_symbol all = json_choice(compiler, found, n_found);
+    free(found);
+    return all;
+}
+
+// The same with counts: behind i declared members of which count were written; rests: of i + 1.
 static grammar_symbol rest_at(const struct object *object, size_t i, uint32_t count, uint32_t cap,
                               const grammar_symbol *rests)
 {
@@ -374,7 +412,7 @@ static grammar_symbol rest_at(const struct object *object, size_t i, uint32_t co
     return json_choice(compiler, (grammar_symbol[]){written, skipped}, 2);
 }
 
-static grammar_symbol members(const struct object *object)
+static grammar_symbol counted_members(const struct object *object)
 {
     struct json_compiler *compiler = object->compiler;
     size_t n = object->n_properties;
@@ -386,8 +424,7 @@ static grammar_symbol members(const struct object *object)
         cap = 1;
     if ((size_t)cap * (n + 1) > MAX_STATES) {
         json_fail(compiler, object->parts->items[0].value,
-                  "minProperties or maxProperties of so "
-                  "many properties is too large");
+                  "minProperties or maxProperties of so many properties is too large");
         return compiler->nothing;
     }
     grammar_symbol *rests = mem_zeroed((size_t)cap + 1, sizeof *rests);
@@ -414,7 +451,8 @@ grammar_symbol json_object_parts(struct json_compiler *compiler, const struct js
         compile_properties(&object);
         object.other = other_pair(&object);
         if (compiler->status == STATUS_OK)
-            all = members(&object);
+            all = object.min > 1 || object.max != EXPRESSION_UNLIMITED ? counted_members(&object)
+                                                                       : uncounted_members(&object);
     }
     free(object.properties);
     free(object.patterns);
