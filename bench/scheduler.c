@@ -8,7 +8,9 @@
  * read a result and asking for the next: checking and taking the result, detokenizing, stop
  * strings, callbacks, planning and writing the next step, figures. The time of the null device is
  * not in it. Steps count when all sequences decode. Prints median, 99th percentile and the limits
- * of the project: 50 us at 64, 200 us at 256, whatever the context. */
+ * of the project: 50 us at 64, 200 us at 256, whatever the context.
+ * Then, without a limit, the same with a grammar: each sequence gets a mask for every token, which
+ * is made while a real device would run the step; the null device takes any token it allows. */
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -19,6 +21,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "text/grammar/compile.h"
 
 #define MAX_IN_FLIGHT 2
 #define PAGE_TOKENS 128
@@ -32,6 +35,8 @@ struct null_device {
     uint32_t n_sequences;
     void *steps[MAX_IN_FLIGHT];
     size_t lengths[MAX_IN_FLIGHT];
+    void *masks[MAX_IN_FLIGHT];
+    size_t masks_lengths[MAX_IN_FLIGHT];
     uint64_t n_submitted, n_read;
     unsigned char *result;
     size_t result_bytes;
@@ -67,14 +72,48 @@ static void submit_step(void *context, size_t n_bytes)
     d->lengths[d->n_submitted++ % MAX_IN_FLIGHT] = n_bytes;
 }
 
+static void *begin_masks(void *context)
+{
+    struct null_device *d = context;
+    return d->masks[(d->n_submitted - 1) % MAX_IN_FLIGHT];
+}
+
+static void submit_masks(void *context, size_t n_bytes)
+{
+    struct null_device *d = context;
+    d->masks_lengths[(d->n_submitted - 1) % MAX_IN_FLIGHT] = n_bytes;
+}
+
+// The first token from d->next_token on that the mask allows.
+static uint32_t allowed_token(const struct null_device *d, const struct step_mask *mask,
+                              const uint32_t *words)
+{
+    if (mask->kind == STEP_MASK_ONE)
+        return words[0];
+    if (mask->kind != STEP_MASK_BITS)
+        return d->next_token;
+    uint32_t n = step_mask_bits_words(d->limits.vocab_size);
+    uint32_t word = d->next_token / 32;
+    for (uint32_t i = 0; i < n && words[word] == 0; i++)
+        word = (word + 1) % n;
+    return word * 32 + (uint32_t)__builtin_ctz(words[word] | 1U << 31);
+}
+
 // Tokens that are mostly text.
 static void make_result(struct null_device *d)
 {
     uint64_t at = d->n_read % MAX_IN_FLIGHT;
     struct step step;
+    struct step_masks masks = {0};
     struct error err = {0};
     if (step_open(d->steps[at], d->lengths[at], &d->limits, &step, &err) != STATUS_OK)
         die(err.message);
+    bool masked = step.seqs[0].flags & STEP_MASKED;
+    if (masked && step_masks_open(d->masks[at], d->masks_lengths[at], &step, &d->limits, &masks,
+                                  &err) != STATUS_OK)
+        die(err.message);
+    const struct step_mask *mask = masks.masks;
+    const uint32_t *words = masks.words;
     uint32_t n_seqs = step.header->n_seqs;
     struct step_result_header *header = (struct step_result_header *)d->result;
     *header = (struct step_result_header){.step_id = step.header->step_id, .n_seqs = n_seqs};
@@ -88,6 +127,10 @@ static void make_result(struct null_device *d)
         d->next_token = (d->next_token * 69069 + 12345) % d->limits.vocab_size;
         seqs[i].flags = STEP_RESULT_TOKEN;
         seqs[i].token = d->next_token;
+        if (masked) {
+            seqs[i].token = allowed_token(d, mask, words);
+            words += mask++->n_words;
+        }
         if (d->n_logprobs < 0)
             continue;
         seqs[i].n_top = (uint32_t)d->n_logprobs;
@@ -97,7 +140,8 @@ static void make_result(struct null_device *d)
     }
     d->result_bytes = sizeof *header + n_seqs * sizeof *seqs +
                       header->n_logprobs * sizeof *logprobs;
-    d->decoding = n_seqs == d->n_sequences && step.header->n_rows == n_seqs;
+    // A forced run is a few rows, a prompt at least 16.
+    d->decoding = n_seqs == d->n_sequences && step.header->n_rows < 16 * n_seqs;
 }
 
 static void take_sample(struct null_device *d)
@@ -168,11 +212,22 @@ static void on_event(void *context, const struct engine_event *event)
         client->sum += event->logprobs[i].entries[0].token_id;
 }
 
+struct bench_case {
+    uint32_t n_sequences;
+    uint32_t n_prompt;
+    int32_t n_logprobs;
+    uint32_t n_steps;
+    uint32_t tokens_per_step; // of a sequence, at most
+    struct grammar *grammar;  // or NULL
+    struct vocabulary *vocabulary;
+};
+
 static struct engine_config make_config(struct null_device *d, const struct tokenizer *tokenizer,
-                                        uint32_t n_prompt, uint32_t n_steps)
+                                        const struct bench_case *c, uint32_t max_tokens)
 {
-    struct engine_config config = {.tokenizer = tokenizer, .max_queued = MAX_SEQUENCES};
-    uint32_t max_positions = n_prompt + 2 * n_steps + 1000;
+    struct engine_config config = {
+        .tokenizer = tokenizer, .vocabulary = c->vocabulary, .max_queued = MAX_SEQUENCES};
+    uint32_t max_positions = c->n_prompt + max_tokens + 1;
     config.kv = (struct kv_params){
         .page_tokens = PAGE_TOKENS,
         .element_bytes = 2,
@@ -197,6 +252,8 @@ static struct engine_config make_config(struct null_device *d, const struct toke
         .context = d,
         .begin_step = begin_step,
         .submit_step = submit_step,
+        .begin_masks = begin_masks,
+        .submit_masks = submit_masks,
         .read_result = read_result,
         .release_result = release_result,
         .wake = wake,
@@ -213,25 +270,30 @@ static void open_device(struct null_device *d, uint32_t n_sequences, int32_t n_l
     d->samples = mem_zeroed(n_steps, sizeof *d->samples);
     pthread_mutex_init(&d->lock, NULL);
     pthread_cond_init(&d->changed, NULL);
-    for (int i = 0; i < MAX_IN_FLIGHT; i++)
+    for (int i = 0; i < MAX_IN_FLIGHT; i++) {
         d->steps[i] = mem_zeroed(step_max_bytes(&d->limits), 1);
+        d->masks[i] = mem_zeroed(step_max_bytes(&d->limits), 1);
+    }
     d->result = mem_zeroed(step_result_max_bytes(&d->limits), 1);
 }
 
 static void close_device(struct null_device *d)
 {
-    for (int i = 0; i < MAX_IN_FLIGHT; i++)
+    for (int i = 0; i < MAX_IN_FLIGHT; i++) {
         free(d->steps[i]);
+        free(d->masks[i]);
+    }
     free(d->result);
     free(d->samples);
 }
 
-static void submit_all(struct engine *engine, struct client *clients, uint32_t n_sequences,
-                       uint32_t n_prompt, uint32_t max_tokens, int32_t n_logprobs)
+static void submit_all(struct engine *engine, struct client *clients, const struct bench_case *c,
+                       uint32_t max_tokens)
 {
+    uint32_t n_prompt = c->n_prompt;
     uint32_t *prompt = mem_zeroed(n_prompt, sizeof *prompt);
     struct stop_string stop = {.bytes = "\n\nObservation:", .n = 14};
-    for (uint32_t i = 0; i < n_sequences; i++) {
+    for (uint32_t i = 0; i < c->n_sequences; i++) {
         char id[32];
         snprintf(id, sizeof id, "request-%u", i);
         struct request request = {
@@ -242,7 +304,7 @@ static void submit_all(struct engine *engine, struct client *clients, uint32_t n
                          .top_p = 1,
                          .repetition_penalty = 1,
                          .seed = i,
-                         .n_logprobs = n_logprobs,
+                         .n_logprobs = c->n_logprobs,
                          .n_prompt_logprobs = -1},
             .n = 1,
             .max_tokens = max_tokens,
@@ -252,6 +314,7 @@ static void submit_all(struct engine *engine, struct client *clients, uint32_t n
             .want_token_ids = true,
             .skip_special_tokens = true,
             .time_limit_ns = 3600 * NS_PER_S,
+            .grammar = c->grammar,
         };
         struct error err = {0};
         if (engine_submit(engine, &request, on_event, &clients[i], &err) != STATUS_OK)
@@ -268,19 +331,19 @@ static int compare_samples(const void *a, const void *b)
 }
 
 // The median in microseconds.
-static double run_case(const struct tokenizer *tokenizer, uint32_t n_sequences, uint32_t n_prompt,
-                       int32_t n_logprobs, uint32_t n_steps)
+static double run_case(const struct tokenizer *tokenizer, const struct bench_case *c)
 {
     static struct client clients[MAX_SEQUENCES];
     memset(clients, 0, sizeof clients);
     struct null_device d = {.next_token = 1};
-    struct engine_config config = make_config(&d, tokenizer, n_prompt, n_steps);
-    open_device(&d, n_sequences, n_logprobs, n_steps);
+    uint32_t max_tokens = 2 * c->tokens_per_step * c->n_steps + 999;
+    struct engine_config config = make_config(&d, tokenizer, c, max_tokens);
+    open_device(&d, c->n_sequences, c->n_logprobs, c->n_steps);
     struct engine *engine = NULL;
     struct error err = {0};
     if (engine_create(&config, &engine, &err) != STATUS_OK)
         die(err.message);
-    submit_all(engine, clients, n_sequences, n_prompt, 2 * n_steps + 999, n_logprobs);
+    submit_all(engine, clients, c, max_tokens);
     pthread_mutex_lock(&d.lock);
     d.started = true;
     pthread_cond_broadcast(&d.changed);
@@ -293,10 +356,35 @@ static double run_case(const struct tokenizer *tokenizer, uint32_t n_sequences, 
     size_t last_percent = (size_t)d.n_samples * 99 / 100;
     double median = (double)d.samples[middle] / 1e3;
     double p99 = (double)d.samples[last_percent] / 1e3;
-    printf("%9u %8u %8d %12.1f %12.1f\n", n_sequences, n_prompt, n_logprobs, median, p99);
+    printf("%9u %8u %8d %7s %12.1f %12.1f\n", c->n_sequences, c->n_prompt, c->n_logprobs,
+           c->grammar ? "yes" : "no", median, p99);
     fflush(stdout);
     close_device(&d);
     return median;
+}
+
+// Records without an end, with some choice and some that is forced.
+static const char records[] = "start: record*\n"
+                              "record: \"{\\\"name\\\":\\\"\" NAME \"\\\",\\\"count\\\":\" COUNT "
+                              "\",\\\"tags\\\":[\" tag (\",\" tag)* \"]}\"\n"
+                              "tag: \"\\\"red\\\"\" | \"\\\"green\\\"\" | \"\\\"blue\\\"\"\n"
+                              "NAME: /[a-zA-Z ]{1,30}/\n"
+                              "COUNT: /[1-9][0-9]{0,5}/\n";
+
+static void run_with_grammar(const struct tokenizer *tokenizer, uint32_t n_steps)
+{
+    struct vocabulary *vocabulary = vocabulary_create(tokenizer, tokenizer_n_tokens(tokenizer));
+    for (uint32_t n = 64; n <= 256; n *= 4) {
+        struct bench_case c = {n, 16, -1, n_steps, 8, NULL, vocabulary};
+        const struct grammar_request request = {.kind = GRAMMAR_EBNF,
+                                                .text = {records, sizeof records - 1}};
+        struct error err = {0};
+        if (grammar_compile(&request, tokenizer, &c.grammar, &err) != STATUS_OK)
+            die(err.message);
+        run_case(tokenizer, &c);
+        grammar_drop(c.grammar);
+    }
+    vocabulary_destroy(vocabulary);
 }
 
 int main(int argc, char **argv)
@@ -314,14 +402,17 @@ int main(int argc, char **argv)
         double limit_us;
     } sizes[] = {{64, 50}, {256, 200}};
     bool kept = true;
-    printf("sequences   prompt logprobs    median us       p99 us\n");
+    printf("sequences   prompt logprobs grammar    median us       p99 us\n");
     for (int i = 0; i < 2; i++) {
         uint32_t n = sizes[i].n_sequences;
-        kept &= run_case(tokenizer, n, 16, -1, n_steps) <= sizes[i].limit_us;
-        kept &= run_case(tokenizer, n, LONG_PROMPT, -1, n_steps) <= sizes[i].limit_us;
-        kept &= run_case(tokenizer, n, 16, 5, n_steps) <= sizes[i].limit_us;
+        const struct bench_case cases[] = {{n, 16, -1, n_steps, 1, NULL, NULL},
+                                           {n, LONG_PROMPT, -1, n_steps, 1, NULL, NULL},
+                                           {n, 16, 5, n_steps, 1, NULL, NULL}};
+        for (int c = 0; c < 3; c++)
+            kept &= run_case(tokenizer, &cases[c]) <= sizes[i].limit_us;
     }
     printf("limits (50 us at 64, 200 us at 256): %s\n", kept ? "kept" : "broken");
+    run_with_grammar(tokenizer, n_steps / 8 + 1);
     tokenizer_destroy(tokenizer);
     return kept ? 0 : 1;
 }
