@@ -127,7 +127,7 @@ static enum status root_of(struct grammar_builder *builder, const struct grammar
                            struct error *err)
 {
     bool has_answer = request->kind != GRAMMAR_ANY_TEXT;
-    grammar_symbol answer;
+    grammar_symbol answer = {0};
     if (!request->tools.n)
         return symbol_of(builder, request, tokenizer, out, err);
     enum status st = has_answer ? symbol_of(builder, request, tokenizer, &answer, err) : STATUS_OK;
@@ -163,7 +163,7 @@ enum status grammar_compile(const struct grammar_request *request,
     if (st != STATUS_OK)
         return st;
     struct grammar_builder *builder = grammar_builder_create(NULL);
-    grammar_symbol root;
+    grammar_symbol root = {0};
     st = root_of(builder, request, tokenizer, &root, err);
     if (st == STATUS_OK)
         return grammar_build(builder, root, out, err);

@@ -1,8 +1,8 @@
 /* text/grammar/grammar_cache.c - a hash table of requests and a list of those that are ready, the
  * one used last in front.
  *
- * An entry is counted: by the table, and by each thread that compiles it or waits for it. So it may
- * leave the table (it failed, or others took its place) while threads still read its result. */
+ * Threads that compile an entry or wait for it are its users; an entry with users is not freed. A
+ * failed one leaves the table at once, and its last user frees it. */
 #include "text/grammar/grammar_cache.h"
 
 #include <pthread.h>
@@ -24,7 +24,7 @@ struct entry {
     uint64_t hash;
     char *key;
     size_t n_key, n_bytes;
-    uint32_t n_refs;
+    uint32_t n_users;
     enum entry_state state;
     struct grammar *grammar; // if ready
     struct error error;      // if failed
@@ -49,10 +49,8 @@ struct grammar_cache *grammar_cache_create(const struct tokenizer *tokenizer, si
     return cache;
 }
 
-static void entry_drop(struct entry *entry)
+static void entry_free(struct entry *entry)
 {
-    if (--entry->n_refs > 0)
-        return;
     grammar_drop(entry->grammar);
     free(entry->key);
     free(entry);
@@ -78,22 +76,26 @@ static void table_remove(struct grammar_cache *cache, struct entry *entry)
     while (*link != entry)
         link = &(*link)->next;
     *link = entry->next;
-    entry_drop(entry);
 }
 
-static void forget(struct grammar_cache *cache, struct entry *entry)
+// Frees entries from the oldest on until max_bytes are left, or the oldest has users.
+static void make_room(struct grammar_cache *cache, size_t max_bytes)
 {
-    cache->n_bytes -= entry->n_bytes;
-    list_remove(cache, entry);
-    table_remove(cache, entry);
+    while (cache->oldest && cache->oldest->n_users == 0 && cache->n_bytes > max_bytes) {
+        struct entry *entry = cache->oldest;
+        CHECK(!entry->older);
+        cache->n_bytes -= entry->n_bytes;
+        list_remove(cache, entry);
+        table_remove(cache, entry);
+        entry_free(entry);
+    }
 }
 
 void grammar_cache_destroy(struct grammar_cache *cache)
 {
     if (!cache)
         return;
-    while (cache->newest)
-        forget(cache, cache->newest);
+    make_room(cache, 0);
     CHECK(pthread_mutex_destroy(&cache->lock) == 0);
     CHECK(pthread_cond_destroy(&cache->compiled) == 0);
     free(cache);
@@ -126,7 +128,7 @@ static uint64_t hash_key(const struct text_buffer *key)
     return hash ^ (hash >> 32);
 }
 
-// The entry of that key, with one more reference; a new one if *out_is_new.
+// The entry of that key, with one more user; a new one if *out_is_new.
 static struct entry *find_or_add(struct grammar_cache *cache, struct text_buffer *key,
                                  bool *out_is_new)
 {
@@ -138,11 +140,11 @@ static struct entry *find_or_add(struct grammar_cache *cache, struct text_buffer
     *out_is_new = !entry;
     if (!entry) {
         entry = mem_zeroed(1, sizeof *entry);
-        *entry = (struct entry){.next = *bucket, .hash = hash, .n_key = key->length, .n_refs = 1};
+        *entry = (struct entry){.next = *bucket, .hash = hash, .n_key = key->length};
         entry->key = text_buffer_release(key);
         *bucket = entry;
     }
-    entry->n_refs++;
+    entry->n_users++;
     return entry;
 }
 
@@ -161,8 +163,6 @@ static void compile(struct grammar_cache *cache, struct entry *entry,
         entry->n_bytes = LEAST_BYTES + entry->n_key + grammar_n_bytes(grammar);
         cache->n_bytes += entry->n_bytes;
         list_add(cache, entry);
-        while (cache->n_bytes > cache->max_bytes)
-            forget(cache, cache->oldest);
     } else {
         entry->state = ENTRY_FAILED;
         entry->error = error;
@@ -188,14 +188,15 @@ enum status grammar_cache_get(struct grammar_cache *cache, const struct grammar_
         CHECK(pthread_cond_wait(&cache->compiled, &cache->lock) == 0);
     if (entry->state == ENTRY_READY) {
         *out = grammar_ref(entry->grammar);
-        if (entry->newer) { // in the list, but not its first
-            list_remove(cache, entry);
-            list_add(cache, entry);
-        }
+        list_remove(cache, entry);
+        list_add(cache, entry);
+        entry->n_users--;
+        make_room(cache, cache->max_bytes);
     } else {
         st = error_set(err, entry->error.status, "%s", entry->error.message);
+        if (--entry->n_users == 0)
+            entry_free(entry);
     }
-    entry_drop(entry);
     CHECK(pthread_mutex_unlock(&cache->lock) == 0);
     text_buffer_finish(&key);
     return st;

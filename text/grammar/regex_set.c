@@ -115,7 +115,7 @@ static enum status parse_hex(struct regex_parser *p, size_t start, uint32_t n, u
 static enum status parse_unicode_escape(struct regex_parser *p, size_t start, uint32_t n,
                                         uint32_t *out)
 {
-    uint32_t high, low;
+    uint32_t high = 0, low = 0;
     enum status st = parse_hex(p, start, n, &high);
     if (st == STATUS_OK && high >= 0xD800 && high <= 0xDBFF && regex_skip(p, "\\u")) {
         st = parse_hex(p, start, 4, &low);
@@ -255,7 +255,7 @@ static enum status parse_class_items(struct regex_parser *p, struct code_point_s
                                      size_t start)
 {
     for (bool first = true; first || !regex_next_is(p, ']'); first = false) {
-        uint32_t low, high;
+        uint32_t low = 0, high;
         bool is_set;
         size_t at = p->at;
         if (p->at == p->n)
@@ -315,7 +315,7 @@ enum status regex_parse_escape(struct regex_parser *p, struct regex_part *out, b
     }
     enum status st = parse_set_escape(p, &set, &is_set);
     if (st == STATUS_OK && !is_set) {
-        uint32_t code_point;
+        uint32_t code_point = 0;
         st = parse_escaped_character(p, &code_point);
         if (st == STATUS_OK)
             code_point_set_add(&set, code_point, code_point);
