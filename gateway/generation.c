@@ -68,6 +68,12 @@ void generation_destroy(struct generation *g)
     free(g);
 }
 
+static void set_too_slow(struct error *err)
+{
+    error_set(err, STATUS_RESOURCE_EXHAUSTED,
+              "the client reads too slowly: too many answers wait for it");
+}
+
 // On the engine's thread.
 static void on_event(void *context, const struct engine_event *event)
 {
@@ -77,10 +83,13 @@ static void on_event(void *context, const struct engine_event *event)
     bool last = failed || (event->type == ENGINE_EVENT_FINISH && event->last);
     metrics_take_event(client.metrics, &g->times, event, clock_now_ns());
     pthread_mutex_lock(&g->lock);
-    if (failed)
+    if (failed) {
         g->failure = *event->error;
-    else if (!g->deaf && !event_queue_push(&g->queue, event))
+    } else if (!g->deaf && !event_queue_push(&g->queue, event)) {
         g->overflowed = g->deaf = true;
+        // A client that goes on reading after all must not take what it got for the whole.
+        set_too_slow(&g->failure);
+    }
     g->over = last;
     pthread_mutex_unlock(&g->lock);
     client.wake(client.context);
@@ -124,8 +133,7 @@ bool generation_overflowed(struct generation *g, struct error *err)
     pthread_mutex_unlock(&g->lock);
     if (overflowed) {
         log_warn("slow_client", "request=%s max_queued_bytes=%zu", g->id, g->queue.max_bytes);
-        error_set(err, STATUS_RESOURCE_EXHAUSTED,
-                  "the client reads too slowly: too many answers wait for it");
+        set_too_slow(err);
     }
     return overflowed;
 }

@@ -274,6 +274,21 @@ def test_slow_client(server):
     check("its pages come back", pages_are_whole(idle_stats(server)))
 
 
+def test_heavy_requests(server):
+    big = json.dumps({"messages": [{"role": "user", "content": "word " * (2 << 20)}]}).encode()
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(server.ask, "POST", "/v1/chat/completions", big, {"Content-Type": "application/json"})
+                 for _ in range(6)]
+        slowest = 0
+        while not all(a.done() for a in asked):
+            began = time.monotonic()
+            server.ask("GET", "/health")
+            slowest = max(slowest, time.monotonic() - began)
+            time.sleep(0.01)
+        check("a prompt that is too long is 400", {a.result()[0] for a in asked} == {400}, [a.result()[0] for a in asked])
+        check("health does not wait for huge prompts", slowest < 2, slowest)
+
+
 def test_many(server):
     def one(i):
         if i % 3 == 0:
@@ -337,7 +352,7 @@ def main():
     test_keys()
     server = Server()
     for part in (test_routes, test_bodies, test_bad_fields, test_answers, test_grpc_chat, test_clients_that_go,
-                 test_slow_client, test_many):
+                 test_slow_client, test_heavy_requests, test_many):
         part(server)
     server.stop()
     test_drain()
