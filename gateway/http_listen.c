@@ -53,7 +53,7 @@ static int bind_one(const struct addrinfo *info)
 
 static unsigned bound_port(int fd)
 {
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {0};
     socklen_t n = sizeof bound;
     CHECK(getsockname(fd, (struct sockaddr *)&bound, &n) == 0);
     if (bound.ss_family == AF_INET6)

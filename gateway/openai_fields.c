@@ -155,7 +155,7 @@ static enum status read_pointer(const struct field *field, const struct json_val
     };
     if (field->kind != FIELD_ANY && value->type != types[field->kind].type)
         return wrong_type(field->name, types[field->kind].name, err);
-    memcpy(place, &value, sizeof value);
+    *(const struct json_value **)place = value;
     return STATUS_OK;
 }
 

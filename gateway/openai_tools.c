@@ -243,8 +243,8 @@ enum status openai_tools_read(struct openai_tools *out, const struct json_value 
         return error_set(err, STATUS_INVALID_ARGUMENT, "tools: %u of them, at most %d", tools->n,
                          OPENAI_MAX_TOOLS);
     enum status st = STATUS_OK;
-    for (uint32_t i = 0; out->tools && i < tools->n && st == STATUS_OK; i++)
-        st = check_tool(&tools->items[i], i, &out->strict, err);
+    for (uint32_t i = 0; out->tools && i < out->tools->n && st == STATUS_OK; i++)
+        st = check_tool(&out->tools->items[i], i, &out->strict, err);
     if (st == STATUS_OK)
         st = read_choice(out, choice, err);
     if (st == STATUS_OK && out->tools)
