@@ -53,12 +53,14 @@ static int bind_one(const struct addrinfo *info)
 
 static unsigned bound_port(int fd)
 {
-    struct sockaddr_storage bound = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } bound = {.v6 = {0}};
     socklen_t n = sizeof bound;
-    CHECK(getsockname(fd, (struct sockaddr *)&bound, &n) == 0);
-    if (bound.ss_family == AF_INET6)
-        return ntohs(((struct sockaddr_in6 *)&bound)->sin6_port);
-    return ntohs(((struct sockaddr_in *)&bound)->sin_port);
+    CHECK(getsockname(fd, &bound.any, &n) == 0);
+    return ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
 }
 
 static enum status bind_first(const char *address, const char *host, const char *port, int *out,
