@@ -64,7 +64,7 @@ class Daemon:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         self.channel.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -73,7 +73,10 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        text = self.log_text()
         self.log.close()
+        if self.process.returncode != 0 and kind is None:  # a sanitizer that found something, too
+            raise RuntimeError(f"gemmad ended with {self.process.returncode}:\n{text}")
 
 
 class Answer:
