@@ -33,7 +33,7 @@ static bool split(char *text, char **host, char **port)
         *host = text + 1;
         return true;
     }
-    return n > 0 && !strchr(text, ':');
+    return n > 0 && !strpbrk(text, ":[]");
 }
 
 static int bind_one(const struct addrinfo *info)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 TESTS = pathlib.Path(os.environ.get("GEMMAD_TESTS_DIR", pathlib.Path(__file__).parents[1]))
 BUILD = pathlib.Path(os.environ.get("GEMMAD_BUILD_DIR", TESTS.parent / "build"))
@@ -313,6 +314,19 @@ def test_a_port_in_use_is_said():
         run = subprocess.run([GEMMAD, MODEL, "--listen", address, "--http-listen", "off"], timeout=PATIENCE,
                              capture_output=True, text=True)
         check(run.returncode != 0 and address in run.stderr, run.stderr)
+
+
+def test_http_is_where_it_was_asked_for():
+    with Daemon("--http-listen", "127.0.0.1:0") as d:
+        found = re.search(r" ready address=http://(127\.0\.0\.1:\d+)", d.log())
+        check(found, d.log())
+        with urllib.request.urlopen(f"http://{found[1]}/ready", timeout=PATIENCE) as answer:
+            check(answer.status == 200, answer.status)
+        said = subprocess.run([GEMMAD, MODEL, "--listen", "127.0.0.1:0", "--http-listen", found[1]],
+                              timeout=PATIENCE, capture_output=True, text=True)
+        check(said.returncode != 0 and f"HTTP address {found[1]}: " in said.stderr, said.stderr)
+    with Daemon() as d:
+        check("http://" not in d.log(), d.log())
 
 
 def test_check_prints_the_plan_and_starts_nothing():

@@ -52,6 +52,44 @@ TEST(nonsense_is_no_address)
     }
 }
 
+static enum status listen_on_http(const char *address, struct gateway **out, struct error *err)
+{
+    log_set_level(LOG_ERROR);
+    const char *listen[] = {"127.0.0.1:0"};
+    struct gateway_config config = {.listen = listen, .n_listen = 1, .http_listen = address};
+    return gateway_create(&config, out, err);
+}
+
+TEST(http_has_an_address_of_its_own_or_none)
+{
+    struct gateway *gateway = NULL;
+    struct gateway *second = NULL;
+    struct error err = {0};
+    ASSERT_OK_ERR(listen_on_http(NULL, &gateway, &err), err);
+    ASSERT(!gateway_http_address(gateway));
+    gateway_destroy(gateway);
+    ASSERT_OK_ERR(listen_on_http("localhost:0", &gateway, &err), err);
+    ASSERT_CONTAINS(gateway_http_address(gateway), "localhost:");
+    ASSERT(atoi(gateway_http_address(gateway) + 10) > 0);
+    ASSERT_EQ(listen_on_http(gateway_http_address(gateway), &second, &err), STATUS_UNAVAILABLE);
+    ASSERT_CONTAINS(err.message, gateway_http_address(gateway));
+    ASSERT(!second);
+    gateway_destroy(gateway);
+}
+
+TEST(nonsense_is_no_http_address)
+{
+    static const char *const addresses[] = {
+        "", "localhost", ":1", "localhost:", "a:b", "::1:80", "a:1x", "a:65536", "[]:1", "[::1]"};
+    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
+        struct gateway *gateway = NULL;
+        struct error err = {0};
+        ASSERT_EQ(listen_on_http(addresses[i], &gateway, &err), STATUS_INVALID_ARGUMENT);
+        ASSERT_CONTAINS(err.message, "HTTP address");
+        ASSERT(!gateway);
+    }
+}
+
 TEST(a_socket_in_the_file_system_goes_with_the_gateway)
 {
     char folder[] = "/tmp/gemmad-test-XXXXXX";
