@@ -4,18 +4,39 @@
 
 #include "tests/fuzz/grammar_walk.h"
 #include "text/grammar/json_schema.h"
+#include "text/grammar/tool_grammar.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static struct grammar *compile(const struct json_value *schema,
-                               const struct json_schema_options *options)
+enum { STRICT = 1, COMPACT = 2, CALL_FORM = 4, TOOLS = 8, REQUIRED = 16, PARALLEL = 32 };
+
+static enum status make_symbol(struct grammar_builder *builder, const struct json_value *value,
+                               uint8_t flags, grammar_symbol *out, struct error *err)
+{
+    static const struct json_value required = {
+        .type = JSON_STRING, .length = 8, .text = "required"};
+    const struct json_schema_options schema = {.strict = flags & STRICT,
+                                               .compact = flags & COMPACT,
+                                               .call_form = flags & CALL_FORM,
+                                               .quote_token = 260};
+    const struct tool_grammar_options tools = {.tools = value,
+                                               .tool_choice = flags & REQUIRED ? &required : NULL,
+                                               .parallel = flags & PARALLEL,
+                                               .call_start = 258,
+                                               .call_end = 259,
+                                               .quote = 260};
+    return flags & TOOLS ? tool_grammar_symbol(builder, &tools, out, err)
+                         : json_schema_symbol(builder, value, &schema, out, err);
+}
+
+static struct grammar *compile(const struct json_value *value, uint8_t flags)
 {
     const struct grammar_limits limits = {.max_symbols = 1 << 14, .max_expressions = 1 << 15};
     struct grammar_builder *builder = grammar_builder_create(&limits);
     struct grammar *grammar = NULL;
     struct error err = {0};
     grammar_symbol root;
-    enum status st = json_schema_symbol(builder, schema, options, &root, &err);
+    enum status st = make_symbol(builder, value, flags, &root, &err);
     if (st == STATUS_OK)
         st = grammar_build(builder, root, &grammar, &err);
     else
@@ -48,15 +69,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct json_document *document = NULL;
     if (json_parse((const char *)text, n_text, NULL, &document, NULL) != STATUS_OK)
         return 0;
-    const struct json_schema_options options = {.strict = data[0] & 1,
-                                                .compact = data[0] & 2,
-                                                .call_form = data[0] & 4,
-                                                .quote_token = 260};
-    struct grammar *grammar = compile(json_root(document), &options);
+    struct grammar *grammar = compile(json_root(document), data[0]);
     struct text_buffer out = {0};
     if (grammar && end &&
         walk_grammar(grammar, tokenizer, vocabulary, end + 1, n - n_text - 2, &out) &&
-        !options.call_form)
+        !(data[0] & (CALL_FORM | TOOLS)))
         check_json(&out);
     text_buffer_finish(&out);
     grammar_drop(grammar);
