@@ -92,65 +92,94 @@ static void grow_node_table(struct expression_pool *pool)
     }
 }
 
-static void set_properties(struct expression_pool *pool, struct expression *node)
+static const struct expression no_part = {.flags = FLAG_FINITE};
+
+// a and b of a node, as far as they are expressions.
+static void parts_of(const struct expression_pool *pool, const struct expression *node,
+                     const struct expression **out_a, const struct expression **out_b)
 {
-    const struct expression *nodes = pool->nodes;
-    const struct expression *a = node->kind == KIND_BYTES || node->kind == KIND_ANY_OF ||
-                                         node->kind == KIND_MULTIPLE_OF
-                                     ? &nodes[0]
-                                     : &nodes[node->a];
-    struct byte_set first = {{0}};
-    bool nullable = false;
-    uint32_t depth = a->depth + 1U;
+    bool has_b = node->kind == KIND_CONCAT || node->kind == KIND_BOTH;
+    bool has_a = has_b || node->kind == KIND_REPEAT || node->kind == KIND_NOT;
+    *out_a = has_a ? &pool->nodes[node->a] : &no_part;
+    *out_b = has_b ? &pool->nodes[node->b] : &no_part;
+}
+
+static struct byte_set first_of(const struct expression_pool *pool, const struct expression *node)
+{
+    const struct expression *a, *b;
+    parts_of(pool, node, &a, &b);
+    struct byte_set first = pool->sets[a->first];
     switch (node->kind) {
-    case KIND_NOTHING:
-        depth = 0;
-        break;
-    case KIND_EMPTY:
-        depth = 0;
-        nullable = true;
-        break;
     case KIND_BYTES:
-        first = pool->sets[node->a];
-        break;
+        return pool->sets[node->a];
     case KIND_CONCAT:
-        first = pool->sets[a->first];
         if (a->flags & FLAG_NULLABLE)
-            byte_set_unite(&first, &pool->sets[nodes[node->b].first]);
-        nullable = a->flags & nodes[node->b].flags & FLAG_NULLABLE;
-        depth = depth > nodes[node->b].depth ? depth : nodes[node->b].depth;
+            byte_set_unite(&first, &pool->sets[b->first]);
         break;
     case KIND_ANY_OF:
-        for (uint32_t i = 0; i < node->b; i++) {
-            const struct expression *part = &nodes[pool->lists[node->a + i]];
-            byte_set_unite(&first, &pool->sets[part->first]);
-            nullable |= part->flags & FLAG_NULLABLE;
-            depth = depth > part->depth + 1U ? depth : part->depth + 1U;
-        }
-        break;
-    case KIND_REPEAT:
-        first = pool->sets[a->first];
-        nullable = node->min == 0;
+        for (uint32_t i = 0; i < node->b; i++)
+            byte_set_unite(&first, &pool->sets[pool->nodes[pool->lists[node->a + i]].first]);
         break;
     case KIND_BOTH:
-        first = pool->sets[a->first];
-        byte_set_keep(&first, &pool->sets[nodes[node->b].first]);
-        nullable = a->flags & nodes[node->b].flags & FLAG_NULLABLE;
-        depth = depth > nodes[node->b].depth + 1U ? depth : nodes[node->b].depth + 1U;
+        byte_set_keep(&first, &pool->sets[b->first]);
         break;
     case KIND_NOT:
         memset(&first, 0xFF, sizeof first);
-        nullable = !(a->flags & FLAG_NULLABLE);
         break;
     case KIND_MULTIPLE_OF:
         for (uint8_t digit = '0'; digit <= '9'; digit++)
             byte_set_add(&first, digit);
-        nullable = node->b == 0 && !node->min;
         break;
     }
-    node->flags = nullable ? FLAG_NULLABLE : 0;
-    node->depth = (uint16_t)depth;
-    node->first = intern_set(pool, &first);
+    return first;
+}
+
+static uint8_t flags_of(const struct expression_pool *pool, const struct expression *node)
+{
+    const struct expression *a, *b;
+    parts_of(pool, node, &a, &b);
+    uint8_t nullable = 0, finite = a->flags & b->flags & FLAG_FINITE;
+    switch (node->kind) {
+    case KIND_EMPTY:
+        nullable = FLAG_NULLABLE;
+        break;
+    case KIND_CONCAT:
+    case KIND_BOTH:
+        nullable = a->flags & b->flags & FLAG_NULLABLE;
+        break;
+    case KIND_ANY_OF:
+        for (uint32_t i = 0; i < node->b; i++) {
+            uint8_t flags = pool->nodes[pool->lists[node->a + i]].flags;
+            nullable |= flags & FLAG_NULLABLE;
+            finite &= flags;
+        }
+        break;
+    case KIND_REPEAT:
+        nullable = node->min == 0 ? FLAG_NULLABLE : 0;
+        finite = node->max == EXPRESSION_UNLIMITED ? 0 : finite;
+        break;
+    case KIND_NOT:
+        nullable = ~a->flags & FLAG_NULLABLE;
+        finite = 0;
+        break;
+    case KIND_MULTIPLE_OF:
+        nullable = node->b == 0 && !node->min ? FLAG_NULLABLE : 0;
+        finite = 0;
+        break;
+    }
+    return nullable | finite;
+}
+
+static uint32_t depth_of(const struct expression_pool *pool, const struct expression *node)
+{
+    const struct expression *a, *b;
+    parts_of(pool, node, &a, &b);
+    uint32_t depth = a->depth + 1U, other = b->depth + (node->kind == KIND_BOTH);
+    for (uint32_t i = 0; node->kind == KIND_ANY_OF && i < node->b; i++) {
+        uint32_t part = pool->nodes[pool->lists[node->a + i]].depth + 1U;
+        depth = depth > part ? depth : part;
+    }
+    return depth > other ? depth : other;
 }
 
 // The list of an ANY_OF stands at the end of lists; it is given back when the node is there
@@ -170,13 +199,16 @@ static uint32_t intern(struct expression_pool *pool, struct expression node)
             return id;
         }
     }
-    if (pool->n_nodes > 0)
-        set_properties(pool, &node);
-    if (node.depth > MAX_DEPTH || pool->n_nodes >= pool->max_nodes ||
+    uint32_t depth = depth_of(pool, &node);
+    if (depth > MAX_DEPTH || pool->n_nodes >= pool->max_nodes ||
         pool->n_lists > (size_t)pool->max_nodes * 16) {
         pool->overflowed = true;
         return EXPRESSION_NOTHING;
     }
+    struct byte_set first = first_of(pool, &node);
+    node.first = intern_set(pool, &first);
+    node.flags = flags_of(pool, &node);
+    node.depth = (uint16_t)depth;
     mem_reserve(&pool->nodes, &pool->nodes_capacity, pool->n_nodes + 1, sizeof *pool->nodes);
     pool->nodes[pool->n_nodes] = node;
     pool->node_table[at] = (uint32_t)++pool->n_nodes;

@@ -22,9 +22,10 @@ enum expression_kind {
 
 enum {
     FLAG_NULLABLE = 1,
-    FLAG_LIVE = 2, /* of BOTH and NOT: found to match something */
-    FLAG_DEAD = 4, /* of BOTH and NOT: found to match nothing */
-    FLAG_SEEN = 8, /* during one search */
+    FLAG_LIVE = 2,    /* of BOTH and NOT: found to match something */
+    FLAG_DEAD = 4,    /* of BOTH and NOT: found to match nothing */
+    FLAG_SEEN = 8,    /* during one search */
+    FLAG_FINITE = 16, /* made of parts that cannot repeat without limit: matches finitely many */
 };
 
 struct expression {

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "text/grammar/grammar_states.h"
+#include "text/grammar/matcher_mask.h"
 
 #define DEFAULT_MAX_SYMBOLS (1U << 17)
 #define PARTS_PER_SYMBOL 16 /* on average, at most */
@@ -201,6 +202,7 @@ void grammar_drop(struct grammar *grammar)
 {
     if (!grammar || __atomic_sub_fetch(&grammar->n_refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
+    mask_table_destroy(grammar->masks);
     grammar_states_destroy(grammar->states);
     graph_finish(&grammar->graph);
     free(grammar);
@@ -212,5 +214,5 @@ size_t grammar_n_bytes(const struct grammar *grammar)
     return sizeof *grammar + graph->nodes_capacity * sizeof *graph->nodes +
            (graph->alternatives_capacity + graph->token_ids_capacity) * sizeof(uint32_t) +
            graph->rules_capacity * sizeof *graph->rules + expression_pool_n_bytes(graph->pool) +
-           grammar_states_n_bytes(grammar->states);
+           grammar_states_n_bytes(grammar->states) + mask_table_n_bytes(grammar->masks);
 }

@@ -425,6 +425,26 @@ struct byte_set grammar_state_first(const struct grammar_states *s, uint32_t sta
     return first;
 }
 
+size_t grammar_state_n_items(const struct grammar_states *s, uint32_t state)
+{
+    size_t n = 0;
+    if (state > STATE_FAILED)
+        items_of(s, state, &n);
+    return n;
+}
+
+uint32_t grammar_state_expression(const struct grammar_states *s, uint32_t state, size_t item)
+{
+    size_t n;
+    uint32_t what = items_of(s, state, &n)[item].what;
+    return what & TOKENS_BIT ? EXPRESSION_NOTHING : what;
+}
+
+struct expression_pool *grammar_states_pool(const struct grammar_states *s)
+{
+    return s->graph->pool;
+}
+
 bool grammar_state_has_tokens(const struct grammar_states *s, uint32_t state)
 {
     size_t n = 0;

@@ -36,6 +36,10 @@ uint32_t grammar_states_step_token(struct grammar_states *states, uint32_t state
 bool grammar_state_is_complete(const struct grammar_states *states, uint32_t state);
 /* Bytes that may come next: no other can, not each of these must. */
 struct byte_set grammar_state_first(const struct grammar_states *states, uint32_t state);
+/* The expressions of a state's items; EXPRESSION_NOTHING for one that waits for a special token. */
+size_t grammar_state_n_items(const struct grammar_states *states, uint32_t state);
+uint32_t grammar_state_expression(const struct grammar_states *states, uint32_t state, size_t item);
+struct expression_pool *grammar_states_pool(const struct grammar_states *states);
 bool grammar_state_has_tokens(const struct grammar_states *states, uint32_t state);
 /* The special tokens that may come next: appended to *ids (with repetitions). */
 void grammar_state_tokens(const struct grammar_states *states, uint32_t state, uint32_t **ids,

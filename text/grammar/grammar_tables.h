@@ -82,11 +82,14 @@ NODISCARD enum status graph_normalise(struct graph *graph, struct error *err);
 NODISCARD enum status graph_remove_left_recursion(struct graph *graph, struct error *err);
 
 struct grammar_states;
+struct mask_table;
 
 struct grammar {
     uint32_t n_refs; /* atomic */
     struct graph graph;
-    struct grammar_states *states; /* made by the first matcher, whose thread has them from then */
+    /* Made by the first matcher, whose thread has them from then on: */
+    struct grammar_states *states;
+    struct mask_table *masks;
 };
 
 #endif

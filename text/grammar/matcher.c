@@ -24,8 +24,10 @@ struct matcher *matcher_create(struct grammar *grammar, const struct vocabulary 
     struct matcher *matcher = mem_zeroed(1, sizeof *matcher);
     matcher->grammar = grammar_ref(grammar);
     matcher->vocabulary = vocabulary;
-    if (!grammar->states)
+    if (!grammar->states) {
         grammar->states = grammar_states_create(grammar);
+        grammar->masks = mask_table_create(grammar->states, vocabulary);
+    }
     mem_reserve(&matcher->states, &matcher->capacity, 64, sizeof *matcher->states);
     matcher->states[matcher->n_states++] = grammar_states_start(grammar->states);
     matcher->failed = matcher->states[0] == STATE_FAILED;
@@ -135,8 +137,7 @@ size_t matcher_forced_bytes(struct matcher *matcher, char *out, size_t max)
 uint32_t matcher_mask(struct matcher *matcher, uint32_t *bits)
 {
     bool lost = false;
-    uint32_t n = mask_write(matcher->grammar->states, current(matcher), matcher->vocabulary, bits,
-                            &lost);
+    uint32_t n = mask_table_write(matcher->grammar->masks, current(matcher), bits, &lost);
     matcher->failed |= lost && n == 0;
     return n;
 }

@@ -10,7 +10,7 @@
 
 struct matcher;
 
-/* Holds a reference to the grammar. */
+/* Holds a reference to the grammar, all of whose matchers have the same vocabulary. */
 struct matcher *matcher_create(struct grammar *grammar, const struct vocabulary *vocabulary);
 void matcher_destroy(struct matcher *matcher); /* NULL is fine */
 

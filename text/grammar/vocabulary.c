@@ -6,6 +6,8 @@
 
 #include "base/mem.h"
 
+#define MAX_TOKEN_BYTES UINT16_MAX
+
 static int by_bytes(const void *x, const void *y)
 {
     const struct token_text *a = x, *b = y;
@@ -22,53 +24,50 @@ static bool same_bytes(const struct token_text *a, const struct token_text *b)
     return a->n == b->n && memcmp(a->bytes, b->bytes, a->n) == 0;
 }
 
-struct span { // a node's texts
-    uint32_t from, end;
-};
+static uint32_t n_common(const struct token_text *a, const struct token_text *b)
+{
+    uint32_t n = 0;
+    while (n < a->n && n < b->n && a->bytes[n] == b->bytes[n])
+        n++;
+    return n;
+}
 
 void trie_build(struct trie *trie, const struct token_text *texts, const uint32_t *values, size_t n)
 {
-    size_t capacity = 1;
-    for (size_t i = 0; i < n; i++)
-        capacity += texts[i].n; // more than the nodes, as beginnings are shared
-    struct span *spans = mem_zeroed(capacity, sizeof *spans);
-    trie->bytes = mem_zeroed(capacity, 1);
-    trie->first_child = mem_zeroed(capacity + 1, sizeof *trie->first_child);
-    trie->tokens = mem_zeroed(capacity, sizeof *trie->tokens);
-    spans[0] = (struct span){0, (uint32_t)n};
-    trie->n_nodes = 1;
-    size_t depth = 0, end_of_level = 1;
-    for (size_t node = 0; node < trie->n_nodes; node++) {
-        if (node == end_of_level) {
-            depth++;
-            end_of_level = trie->n_nodes;
-        }
-        struct span span = spans[node];
-        trie->tokens[node] = TOKEN_NONE;
-        if (span.from < span.end && texts[span.from].n == depth)
-            trie->tokens[node] = values[span.from++];
-        trie->first_child[node] = (uint32_t)trie->n_nodes;
-        for (uint32_t i = span.from, end; i < span.end; i = end) {
-            uint8_t byte = (uint8_t)texts[i].bytes[depth];
-            for (end = i; end < span.end && (uint8_t)texts[end].bytes[depth] == byte; end++) {
-            }
-            trie->bytes[trie->n_nodes] = byte;
-            spans[trie->n_nodes++] = (struct span){i, end};
-        }
+    size_t n_nodes = 0;
+    uint32_t max_depth = 0;
+    for (size_t i = 0; i < n; i++) {
+        n_nodes += texts[i].n - (i ? n_common(&texts[i - 1], &texts[i]) : 0);
+        max_depth = texts[i].n > max_depth ? texts[i].n : max_depth;
     }
-    trie->first_child[trie->n_nodes] = (uint32_t)trie->n_nodes;
-    free(spans);
-    trie->bytes = mem_resized(trie->bytes, trie->n_nodes, 1);
-    trie->first_child = mem_resized(trie->first_child, trie->n_nodes + 1,
-                                    sizeof *trie->first_child);
-    trie->tokens = mem_resized(trie->tokens, trie->n_nodes, sizeof *trie->tokens);
+    trie->nodes = mem_zeroed(n_nodes, sizeof *trie->nodes);
+    trie->root_token = TOKEN_NONE;
+    uint32_t *open = mem_zeroed(max_depth, sizeof *open); // by depth, the nodes that are not ended
+    uint32_t n_open = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t common = i ? n_common(&texts[i - 1], &texts[i]) : 0;
+        while (n_open > common)
+            trie->nodes[open[--n_open]].end = trie->n_nodes;
+        for (; n_open < texts[i].n; n_open++) {
+            open[n_open] = trie->n_nodes;
+            trie->nodes[trie->n_nodes++] =
+                (struct trie_node){.token = TOKEN_NONE,
+                                   .depth = (uint16_t)n_open,
+                                   .byte = (uint8_t)texts[i].bytes[n_open]};
+        }
+        if (texts[i].n > 0)
+            trie->nodes[open[n_open - 1]].token = values[i];
+        else
+            trie->root_token = values[i];
+    }
+    while (n_open > 0)
+        trie->nodes[open[--n_open]].end = trie->n_nodes;
+    free(open);
 }
 
 void trie_finish(struct trie *trie)
 {
-    free(trie->bytes);
-    free(trie->first_child);
-    free(trie->tokens);
+    free(trie->nodes);
 }
 
 // Texts sorted, with repetitions.
@@ -82,7 +81,7 @@ static struct token_text *list_texts(struct vocabulary *v, size_t *out_n)
         size_t n;
         bool is_byte;
         const char *bytes = tokenizer_token_bytes(v->tokenizer, id, &n, &is_byte);
-        if (!bytes || n == 0 || tokenizer_is_special(v->tokenizer, id))
+        if (!bytes || n == 0 || n > MAX_TOKEN_BYTES || tokenizer_is_special(v->tokenizer, id))
             continue;
         texts[n_texts++] = (struct token_text){bytes, (uint32_t)n, id};
         v->max_depth = n > v->max_depth ? (uint32_t)n : v->max_depth;
@@ -137,7 +136,17 @@ struct vocabulary *vocabulary_create(const struct tokenizer *tokenizer, uint32_t
     struct token_text *texts = list_texts(v, &n);
     uint32_t *values = mem_zeroed(n, sizeof *values);
     n = part_twins(v, texts, values, n);
-    trie_build(&v->all, texts, values, n);
+    size_t from = 0, end; // where the tokens that begin with a space stand
+    while (from < n && (uint8_t)texts[from].bytes[0] < ' ')
+        from++;
+    for (end = from; end < n && texts[end].bytes[0] == ' '; end++) {
+        texts[end].bytes++;
+        texts[end].n--;
+    }
+    part_build(v, &v->parts[PART_SPACED], texts + from, values + from, end - from);
+    memmove(texts + from, texts + end, (n - end) * sizeof *texts);
+    memmove(values + from, values + end, (n - end) * sizeof *values);
+    part_build(v, &v->parts[PART_PLAIN], texts, values, n - (end - from));
     free(texts);
     free(values);
     return v;
@@ -147,7 +156,8 @@ void vocabulary_destroy(struct vocabulary *v)
 {
     if (!v)
         return;
-    trie_finish(&v->all);
+    for (int kind = 0; kind < N_PARTS; kind++)
+        part_finish(&v->parts[kind]);
     free(v->twins);
     free(v);
 }

@@ -8,15 +8,15 @@ const struct tokenizer *vocabulary_tokenizer(const struct vocabulary *vocabulary
 
 bool vocabulary_has_longer(const struct vocabulary *vocabulary, const char *bytes, size_t n)
 {
-    const struct trie *trie = &vocabulary->all;
-    uint32_t node = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t child = trie->first_child[node], end = trie->first_child[node + 1];
-        while (child < end && trie->bytes[child] != (uint8_t)bytes[i])
-            child++;
-        if (child == end)
+    bool is_spaced = n > 0 && bytes[0] == ' ';
+    const struct trie *trie = &vocabulary->parts[is_spaced ? PART_SPACED : PART_PLAIN].all;
+    uint32_t at = 0, end = trie->n_nodes; // the nodes that are still possible
+    for (size_t i = is_spaced; i < n; i++) {
+        while (at < end && trie->nodes[at].byte != (uint8_t)bytes[i])
+            at = trie->nodes[at].end;
+        if (at >= end)
             return false;
-        node = child;
+        end = trie->nodes[at++].end;
     }
-    return trie->first_child[node] < trie->first_child[node + 1];
+    return at < end;
 }

@@ -6,8 +6,8 @@
 
 static const char *const entries[] = {"ab", "aab", "ba", "bb", "aaaa", "xy", "\"a", "abab"};
 #define N_ENTRIES (sizeof entries / sizeof *entries)
-#define N_SMALL (256 + N_ENTRIES + 2) /* the ids of the small vocabulary; the last two: specials \
-                                       */
+// The ids of the small vocabulary; the last two are specials.
+#define N_SMALL (256 + N_ENTRIES + 2)
 #define SPECIAL_ONE (256 + N_ENTRIES)
 #define SPECIAL_TWO (256 + N_ENTRIES + 1)
 
