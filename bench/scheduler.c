@@ -113,7 +113,6 @@ static void make_result(struct null_device *d)
                                   &err) != STATUS_OK)
         die(err.message);
     const struct step_mask *mask = masks.masks;
-    const uint32_t *words = masks.words;
     uint32_t n_seqs = step.header->n_seqs;
     struct step_result_header *header = (struct step_result_header *)d->result;
     *header = (struct step_result_header){.step_id = step.header->step_id, .n_seqs = n_seqs};
@@ -128,8 +127,8 @@ static void make_result(struct null_device *d)
         seqs[i].flags = STEP_RESULT_TOKEN;
         seqs[i].token = d->next_token;
         if (masked) {
-            seqs[i].token = allowed_token(d, mask, words);
-            words += mask++->n_words;
+            seqs[i].token = allowed_token(d, mask, masks.words + mask->first_word);
+            mask++;
         }
         if (d->n_logprobs < 0)
             continue;

@@ -6,7 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
+
+// For the masks of a step: hundreds of usual ones, a few of the slowest. All sequences of the step
+// wait for them, once the model is done with it.
+#define MASKS_BUDGET_NS (2 * NS_PER_MS)
 
 static void send(const struct live_request *r, const struct engine_event *event)
 {
@@ -185,11 +190,21 @@ void delivery_take_output(void *context, void *owner, const struct sequence_outp
         tell(d, choice);
 }
 
+void delivery_begin_masks(struct delivery *d, uint64_t now_ns)
+{
+    d->masks_until_ns = now_ns + MASKS_BUDGET_NS;
+    d->n_masks = 0;
+}
+
 void delivery_take_mask(void *context, void *owner, struct sequence_mask *out)
 {
     struct delivery *d = context;
     struct choice *choice = owner;
     struct live_request *r = choice->request;
+    if (d->n_masks++ > 0 && clock_now_ns() > d->masks_until_ns) {
+        out->kind = STEP_MASK_LATER;
+        return;
+    }
     enum choice_mask told = choice_constraint_mask(
         choice->constraint, d->encoder, r->max_tokens - choice->n_generated, d->mask_bits, out);
     if (told == CHOICE_MASK_TOLD)

@@ -17,6 +17,8 @@ struct delivery {
     void *context;
     struct tokenizer_encoder *encoder; /* with constraints */
     uint32_t *mask_bits;               /* scratch, [step_mask_bits_words] */
+    uint64_t masks_until_ns;           /* after it masks are put off, unless none was made */
+    uint32_t n_masks;                  /* that were made for the step */
     uint64_t n_generated_tokens;
     uint64_t step_began_ns; /* the one whose results are being taken */
 };
@@ -24,6 +26,8 @@ struct delivery {
 /* A scheduler_output_fn: context is the delivery, owner the choice. */
 void delivery_take_output(void *context, void *owner, const struct sequence_output *output);
 
+/* Before the masks of a step. */
+void delivery_begin_masks(struct delivery *delivery, uint64_t now_ns);
 /* A scheduler_mask_fn likewise. Ends a request whose grammar allows no token. */
 void delivery_take_mask(void *context, void *owner, struct sequence_mask *out);
 

@@ -379,6 +379,7 @@ static void write_masks(struct engine *e)
     if (!memory)
         return;
     uint64_t started = clock_now_ns();
+    delivery_begin_masks(&e->delivery, started);
     size_t n = scheduler_write_masks(e->scheduler, memory, delivery_take_mask, &e->delivery);
     e->mask_ns += clock_now_ns() - started;
     backend->submit_masks(backend->context, n);

@@ -16,6 +16,7 @@
 
 #define NO_LOGPROBS UINT32_MAX
 #define NO_MASK UINT32_MAX
+#define NO_TOKEN UINT32_MAX // what rank 0 tells of a sequence that is sampled later
 #define DEFAULT_MASK_TIMEOUT_NS (60 * NS_PER_S)
 
 // What becomes of one kept hidden row.
@@ -217,12 +218,16 @@ static void sample_row(const struct sample_task *task, uint32_t i, uint32_t thre
     if (row->logprobs_offset != NO_LOGPROBS)
         sound = sampler_logprobs(logits, vocab, row->next_token, out->n_prompt_top,
                                  task->logprobs + row->logprobs_offset);
-    if (row->sample) {
+    uint32_t m = x->mask_of_seq[row->seq];
+    const struct sampler_mask *mask = m == NO_MASK ? NULL : &x->masks[m];
+    if (row->sample && mask && mask->kind == STEP_MASK_LATER) {
+        out->token = NO_TOKEN;
+        uint32_t n_logprobs = x->params[out->slot].n_logprobs >= 0 ? 1 + out->n_top : 0;
+        memset(task->logprobs + out->logprobs_offset, 0, n_logprobs * sizeof *task->logprobs);
+    } else if (row->sample) {
         uint32_t n_logprobs;
-        uint32_t m = x->mask_of_seq[row->seq];
-        sound &= sampler_sample(x->sampler, thread, out->slot, row->position + 1, logits,
-                                m == NO_MASK ? NULL : &x->masks[m], &out->token,
-                                task->logprobs + out->logprobs_offset, &n_logprobs);
+        sound &= sampler_sample(x->sampler, thread, out->slot, row->position + 1, logits, mask,
+                                &out->token, task->logprobs + out->logprobs_offset, &n_logprobs);
         if (sound)
             __atomic_fetch_or(&out->flags, STEP_RESULT_TOKEN, __ATOMIC_RELAXED);
     }
@@ -275,16 +280,14 @@ static enum status take_masks(struct executor *x, const struct step *step, struc
         st = step_masks_open(message, bytes, step, &x->c.limits, &masks, err);
     if (st != STATUS_OK)
         return st;
-    const uint32_t *words = masks.words;
     for (uint32_t i = 0; i < n; i++) {
         const struct step_mask *mask = &masks.masks[i];
         x->masks[i] = (struct sampler_mask){
             .kind = (enum step_mask_kind)mask->kind,
             .n_ids = masks.header->n_ids,
-            .words = words,
+            .words = masks.words + mask->first_word,
             .n_words = mask->n_words,
         };
-        words += mask->n_words;
     }
     return STATUS_OK;
 }
@@ -338,7 +341,8 @@ static enum status share_tokens(struct executor *x, const struct step *step, str
     enum status st = tp_broadcast(x->c.comm, 0, x->sampled, n_seqs * sizeof *x->sampled, err);
     for (uint32_t s = 0; s < n_seqs && st == STATUS_OK; s++) {
         const struct step_seq *seq = &step->seqs[s];
-        if (!(seq->flags & STEP_SAMPLE))
+        bool later = (seq->flags & STEP_MASKED) && x->sampled[s] == NO_TOKEN;
+        if (!(seq->flags & STEP_SAMPLE) || later)
             continue;
         if (x->sampled[s] >= x->c.limits.vocab_size)
             return error_set(err, STATUS_INTERNAL, "rank 0 sampled token %u of %u", x->sampled[s],

@@ -241,10 +241,11 @@ static bool result_matches(const struct planned_step *plan, const struct step_re
         uint32_t next = i + 1 == plan->n_seqs ? result->header->n_logprobs
                                               : result->seqs[i + 1].logprobs_offset;
         bool token = seq->flags & STEP_RESULT_TOKEN;
+        bool wanted = (rows->flags & STEP_SAMPLE) && !rows->later;
         if (token && rows->sequence->n_forced > 0 &&
             seq->token != rows->sequence->generated[rows->sequence->n_generated])
             return false;
-        if (token != ((rows->flags & STEP_SAMPLE) != 0) || end != next || seq->n_top + 1 < n ||
+        if (token != wanted || end != next || seq->n_top + 1 < n ||
             seq->n_prompt_rows != n_prompt_rows ||
             (n_prompt_rows > 0 && seq->n_prompt_top != (uint32_t)n_prompt_top))
             return false;
@@ -259,12 +260,12 @@ static struct sequence_output take_output(const struct planned_rows *rows,
 {
     struct sequence *sequence = rows->sequence;
     struct sequence_output output = {.bad_logits = seq->flags & STEP_RESULT_BAD_LOGITS};
-    if (rows->flags & STEP_SAMPLE)
-        sequence->n_pending--;
+    bool sampled = (rows->flags & STEP_SAMPLE) && !rows->later;
+    sequence->n_pending -= sampled;
     if (output.bad_logits)
         return output;
     const struct token_logprob *logprobs = result->logprobs + seq->logprobs_offset;
-    if (rows->flags & STEP_SAMPLE) {
+    if (sampled) {
         output.forced = sequence->generated + sequence->n_generated + 1;
         output.n_forced = sequence->n_forced;
         sequence->generated[sequence->n_generated++] = seq->token;
@@ -280,7 +281,7 @@ static struct sequence_output take_output(const struct planned_rows *rows,
     if (output.n_prompt_rows > 0) {
         output.first_prompt_token = rows->first_position + 1;
         output.n_prompt_top = seq->n_prompt_top;
-        output.prompt_logprobs = logprobs + output.n_logprobs;
+        output.prompt_logprobs = logprobs + wanted_logprobs(rows);
         sequence->n_prompt_logprobs = rows->first_position + output.n_prompt_rows;
     }
     return output;

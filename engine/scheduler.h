@@ -73,7 +73,8 @@ bool scheduler_has_run(const struct sequence *sequence);
 /* Writes the next step to message (step_max_bytes); its length, or 0: nothing can run now. */
 size_t scheduler_prepare(struct scheduler *scheduler, void *message);
 
-/* What a sequence's owner says of its next token. */
+/* What a sequence's owner says of its next token. LATER: it is asked again in the next step, which
+ * computes the last row once more; so slow masks need not hold up the other sequences. */
 struct sequence_mask {
     enum step_mask_kind kind;
     uint32_t ids[STEP_MASK_MAX_IDS]; /* ONE: the first; NOT: n_ids of them */
@@ -90,7 +91,8 @@ typedef void scheduler_mask_fn(void *context, void *owner, struct sequence_mask 
 
 /* Whether the step prepared last waits for masks that can be told now. */
 bool scheduler_masks_are_due(const struct scheduler *scheduler);
-/* Writes them to message (step_max_bytes); its length. */
+/* Asks for them, those first that were put off last time, and writes them to message
+ * (step_max_bytes); its length. */
 size_t scheduler_write_masks(struct scheduler *scheduler, void *message, scheduler_mask_fn *mask,
                              void *context);
 

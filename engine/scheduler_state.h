@@ -40,6 +40,7 @@ struct planned_rows {
     uint32_t first_position;
     uint32_t n_rows;
     uint32_t flags;
+    bool later; /* its mask said so: no token comes */
 };
 
 struct planned_step {
@@ -71,6 +72,7 @@ struct scheduler {
     struct planned_step steps[SCHEDULER_MAX_STEPS_IN_FLIGHT];
     uint64_t n_prepared, n_completed; /* step ids; step i is steps[i % MAX] */
     bool masks_missing;               /* of the step prepared last */
+    uint32_t first_asked;             /* the slot whose mask is asked for first */
     uint64_t n_preemptions;
 };
 

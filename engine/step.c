@@ -247,12 +247,14 @@ enum status step_open(const void *message, size_t n, const struct step_limits *l
     return st;
 }
 
-static enum status check_mask(const struct step_mask *mask, const uint32_t *words, uint32_t slot,
-                              const struct step_masks_header *header,
-                              const struct step_limits *limits, struct error *err)
+static enum status check_mask(const struct step_mask *mask, const struct step_masks *masks,
+                              uint32_t slot, const struct step_limits *limits, struct error *err)
 {
+    const struct step_masks_header *header = masks->header;
     REQUIRE(mask->slot == slot, "a mask's slot", mask->slot, slot);
-    REQUIRE(mask->kind <= STEP_MASK_BITS, "a mask's kind", mask->kind, STEP_MASK_BITS);
+    REQUIRE(mask->kind <= STEP_MASK_LATER, "a mask's kind", mask->kind, STEP_MASK_LATER);
+    REQUIRE((uint64_t)mask->first_word + mask->n_words <= header->n_words, "a mask's first_word",
+            mask->first_word, header->n_words);
     uint32_t most = STEP_MASK_MAX_IDS;
     bool is_exact = mask->kind != STEP_MASK_NOT;
     if (mask->kind == STEP_MASK_BITS)
@@ -263,6 +265,7 @@ static enum status check_mask(const struct step_mask *mask, const uint32_t *word
             mask->n_words, most);
     if (mask->kind == STEP_MASK_BITS)
         return STATUS_OK;
+    const uint32_t *words = masks->words + mask->first_word;
     for (uint32_t i = 0; i < mask->n_words; i++)
         REQUIRE(words[i] < header->n_ids, "a mask's token", words[i], header->n_ids);
     return STATUS_OK;
@@ -287,22 +290,16 @@ enum status step_masks_open(const void *message, size_t n, const struct step *st
     struct step_masks masks = {.header = header, .masks = (const struct step_mask *)(header + 1)};
     masks.words = (const uint32_t *)(masks.masks + header->n_masks);
     uint32_t at = 0;
-    uint32_t words_at = 0;
     for (uint32_t i = 0; i < step->header->n_seqs; i++) {
         const struct step_seq *seq = &step->seqs[i];
         if (!(seq->flags & STEP_MASKED))
             continue;
         REQUIRE(at < header->n_masks, "n_masks", header->n_masks, at + 1);
-        const struct step_mask *mask = &masks.masks[at++];
-        REQUIRE(mask->n_words <= header->n_words - words_at, "a mask's n_words", mask->n_words,
-                header->n_words - words_at);
-        st = check_mask(mask, masks.words + words_at, seq->slot, header, limits, err);
+        st = check_mask(&masks.masks[at++], &masks, seq->slot, limits, err);
         if (st != STATUS_OK)
             return st;
-        words_at += mask->n_words;
     }
     REQUIRE(at == header->n_masks, "n_masks", header->n_masks, at);
-    REQUIRE(words_at == header->n_words, "n_words", header->n_words, words_at);
     *out = masks;
     return STATUS_OK;
 }

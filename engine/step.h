@@ -99,12 +99,13 @@ NODISCARD enum status step_open(const void *message, size_t n, const struct step
  * each of them may sample. They are a message apart because they depend on tokens that are not yet
  * known when the step is written; rank 0 takes them between the forward pass and sampling, the
  * other ranks skip them. struct step_masks_header, then its masks in the order of the step's masked
- * sequences, then their words in the same order, without gaps. */
+ * sequences, then words, of which each has some. */
 enum step_mask_kind {
-    STEP_MASK_ALL,  /* no words */
-    STEP_MASK_ONE,  /* one word: the only token */
-    STEP_MASK_NOT,  /* at most STEP_MASK_MAX_IDS words: all tokens but these */
-    STEP_MASK_BITS, /* step_mask_bits_words: bit id % 32 of word id / 32 */
+    STEP_MASK_ALL,   /* no words */
+    STEP_MASK_ONE,   /* one word: the only token */
+    STEP_MASK_NOT,   /* at most STEP_MASK_MAX_IDS words: all tokens but these */
+    STEP_MASK_BITS,  /* step_mask_bits_words: bit id % 32 of word id / 32 */
+    STEP_MASK_LATER, /* no words: nothing is sampled now, and the result has no token */
 };
 
 #define STEP_MASK_MAX_IDS 16
@@ -120,6 +121,7 @@ struct step_masks_header {
 struct step_mask {
     uint32_t slot;
     uint32_t kind;
+    uint32_t first_word;
     uint32_t n_words;
 };
 

@@ -194,7 +194,13 @@ static void run_rows(struct fake_device *d, const struct step_seq *seq, const ui
     for (uint32_t p = seq->first_position; p < end; p++)
         hash = read_cells(d, seq->slot, p);
     d->n_rows += seq->n_rows;
-    if (seq->flags & STEP_SAMPLE) {
+    if (mask && mask->kind == STEP_MASK_LATER) {
+        out->n_top = slot->sampling.n_logprobs >= 0 ? (uint32_t)slot->sampling.n_logprobs : 0;
+        uint32_t n_entries = slot->sampling.n_logprobs >= 0 ? 1 + out->n_top : 0;
+        memset(result->logprobs + result->header->n_logprobs, 0,
+               n_entries * sizeof *result->logprobs);
+        result->header->n_logprobs += n_entries;
+    } else if (seq->flags & STEP_SAMPLE) {
         slot->last_token = choose(hash, vocab_size, &slot->sampling, slot->stop_ids,
                                   slot->n_stop_ids, mask, end);
         out->token = slot->last_token;
@@ -244,7 +250,6 @@ static enum status open_messages(struct fake_device *d, const void *message, siz
 struct fake_masks {
     const struct step_masks *masks;
     uint32_t n_taken;
-    const uint32_t *words;
 };
 
 static const struct fake_mask *next_mask(struct fake_device *d, struct fake_masks *masks,
@@ -257,8 +262,8 @@ static const struct fake_mask *next_mask(struct fake_device *d, struct fake_mask
         return NULL;
     }
     const struct step_mask *mask = &masks->masks->masks[masks->n_taken++];
-    *out = (struct fake_mask){mask->kind, masks->masks->header->n_ids, masks->words, mask->n_words};
-    masks->words += mask->n_words;
+    *out = (struct fake_mask){mask->kind, masks->masks->header->n_ids,
+                              masks->masks->words + mask->first_word, mask->n_words};
     d->n_masks++;
     return out;
 }
@@ -286,7 +291,7 @@ size_t fake_device_run(struct fake_device *d, const void *message, size_t n, con
     *result.header = (struct step_result_header){.step_id = step.header->step_id,
                                                  .n_seqs = step.header->n_seqs};
     const uint32_t *tokens = step.tokens;
-    struct fake_masks left = {.masks = &step_masks, .words = step_masks.words};
+    struct fake_masks left = {.masks = &step_masks};
     for (uint32_t i = 0; i < step.header->n_seqs; i++) {
         struct fake_mask mask;
         run_rows(d, &step.seqs[i], tokens, next_mask(d, &left, &step.seqs[i], &mask),

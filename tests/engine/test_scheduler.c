@@ -15,6 +15,9 @@ static struct {
     struct fake_device device;
     void *messages[MAX_MESSAGES];
     size_t lengths[MAX_MESSAGES];
+    void *masks;
+    size_t masks_length; // 0: the step has none
+    uint32_t n_masks;    // told of it
     uint64_t n_prepared, n_completed;
     void *result;
     struct step step;      // the one prepared last
@@ -44,6 +47,7 @@ static void open_world(uint32_t n_pages, uint32_t max_slots, uint32_t max_rows, 
     fake_device_init(&world.device, &world.config.limits, &world.config.kv);
     for (int i = 0; i < MAX_MESSAGES; i++)
         world.messages[i] = mem_zeroed(step_max_bytes(&world.config.limits), 1);
+    world.masks = mem_zeroed(step_max_bytes(&world.config.limits), 1);
     world.result = mem_zeroed(step_result_max_bytes(&world.config.limits), 1);
 }
 
@@ -53,6 +57,7 @@ static void close_world(void)
     fake_device_finish(&world.device);
     for (int i = 0; i < MAX_MESSAGES; i++)
         free(world.messages[i]);
+    free(world.masks);
     free(world.result);
 }
 
@@ -112,8 +117,10 @@ static void count_token(void *context, void *owner, const struct sequence_output
 static void complete(void)
 {
     uint64_t at = world.n_completed++ % MAX_MESSAGES;
-    size_t n = fake_device_run(&world.device, world.messages[at], world.lengths[at], NULL, 0,
+    size_t n = fake_device_run(&world.device, world.messages[at], world.lengths[at],
+                               world.masks_length > 0 ? world.masks : NULL, world.masks_length,
                                world.result);
+    world.masks_length = 0;
     ASSERT_STR_EQ(world.device.failure, "");
     struct step_result result;
     ASSERT_OK(step_result_open(world.result, n, &world.config.limits, &result, NULL));
@@ -387,5 +394,55 @@ TEST(the_earliest_deadline_is_known)
     ASSERT(scheduler_expired(world.scheduler, 300) == &world.n_tokens[1]);
     remove_uid(1);
     ASSERT_EQ(scheduler_next_deadline(world.scheduler), 400);
+    close_world();
+}
+
+// There is time for one mask in a step.
+static void mask_of_one(void *context, void *owner, struct sequence_mask *out)
+{
+    (void)context;
+    (void)owner;
+    if (world.n_masks++ > 0)
+        out->kind = STEP_MASK_LATER;
+}
+
+TEST(slow_masks_put_off_their_sequences_in_turn_and_nobody_else)
+{
+    open_world(100, 4, 64, 0);
+    for (uint32_t uid = 0; uid < 4; uid++) {
+        struct sequence_config config = config_of(uid, 5, 30);
+        config.masked = uid != 3;
+        add_config(&config);
+    }
+    for (uint32_t i = 0; i < 12; i++) {
+        ASSERT(prepare());
+        ASSERT_EQ(world.step.header->n_seqs, 4);
+        ASSERT(scheduler_masks_are_due(world.scheduler));
+        world.n_masks = 0;
+        world.masks_length = scheduler_write_masks(world.scheduler, world.masks, mask_of_one, NULL);
+        complete();
+        ASSERT_EQ(world.n_tokens[3], i + 1);
+    }
+    for (uint32_t uid = 0; uid < 3; uid++)
+        ASSERT_EQ(world.n_tokens[uid], 4);
+    close_world();
+}
+
+TEST(no_step_is_prepared_before_the_masks_of_the_last_one)
+{
+    open_world(100, 4, 64, 0);
+    struct sequence_config config = config_of(0, 5, 30);
+    config.masked = true;
+    add_config(&config);
+    ASSERT(prepare());
+    ASSERT(!prepare());
+    ASSERT(scheduler_masks_are_due(world.scheduler)); // all tokens before are the prompt's
+    world.n_masks = 0;
+    world.masks_length = scheduler_write_masks(world.scheduler, world.masks, mask_of_one, NULL);
+    ASSERT(prepare());
+    ASSERT(!scheduler_masks_are_due(world.scheduler)); // its token depends on the first one's
+    ASSERT(!prepare());
+    complete();
+    ASSERT(scheduler_masks_are_due(world.scheduler));
     close_world();
 }

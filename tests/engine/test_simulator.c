@@ -357,6 +357,10 @@ static void on_mask(void *context, void *owner, struct sequence_mask *out)
         if (!c->sequence)
             return;
     }
+    if (one_in(w, 6)) {
+        out->kind = STEP_MASK_LATER;
+        return;
+    }
     static uint32_t bits[8];
     static uint32_t forced[MAX_TOKENS];
     mask_of(w, c, c->n_came, out, bits);

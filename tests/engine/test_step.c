@@ -221,7 +221,7 @@ static struct masks_message good_masks(void)
 {
     return (struct masks_message){
         .header = {.step_id = 7, .n_masks = 3, .n_words = 5, .n_ids = 48},
-        .masks = {{0, STEP_MASK_ONE, 1}, {2, STEP_MASK_NOT, 2}, {3, STEP_MASK_BITS, 2}},
+        .masks = {{0, STEP_MASK_ONE, 0, 1}, {2, STEP_MASK_NOT, 1, 2}, {3, STEP_MASK_BITS, 3, 2}},
         .words = {47, 3, 4, UINT32_MAX, UINT32_MAX},
     };
 }
@@ -253,12 +253,15 @@ TEST(masks_are_taken_only_if_they_are_sound_and_the_steps)
     REFUSES_MASKS(m.header.n_ids = 47);
     REFUSES_MASKS(m.masks[0].slot = 1);
     REFUSES_MASKS(m.masks[1].slot = 4);
-    REFUSES_MASKS(m.masks[0].kind = 4);
+    REFUSES_MASKS(m.masks[0].kind = 5);
+    REFUSES_MASKS(m.masks[0].kind = STEP_MASK_LATER);
+    REFUSES_MASKS(m.masks[0].first_word = 5);
+    REFUSES_MASKS(m.masks[2].first_word = 4);
+    REFUSES_MASKS(m.masks[2].first_word = UINT32_MAX);
     REFUSES_MASKS(m.masks[0].kind = STEP_MASK_ALL);
     REFUSES_MASKS(m.masks[0].kind = STEP_MASK_BITS);
     REFUSES_MASKS(m.masks[0].n_words = 0);
     REFUSES_MASKS(m.masks[1].n_words = 17);
-    REFUSES_MASKS(m.masks[1].n_words = 1);
     REFUSES_MASKS(m.masks[1].n_words = UINT32_MAX);
     REFUSES_MASKS(m.masks[2].n_words = 1);
     REFUSES_MASKS(m.words[0] = 48);

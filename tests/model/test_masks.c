@@ -24,12 +24,17 @@ static const struct sampling_params greedy = {
     .n_prompt_logprobs = -1,
 };
 
+static uint32_t prompt_token(uint32_t i)
+{
+    return i == 0 ? 2 : 100 + (i * 37) % 800;
+}
+
 // A step that prefills two slots and samples for both: slot 0 masked, slot 1 not.
 static void put_step(struct feed *feed)
 {
     uint32_t prompt[N_PROMPT];
     for (uint32_t i = 0; i < N_PROMPT; i++)
-        prompt[i] = i == 0 ? 2 : 100 + (i * 37) % 800;
+        prompt[i] = prompt_token(i);
     feed_begin(feed);
     for (uint32_t slot = 0; slot < 2; slot++) {
         feed_start(feed, slot, &greedy);
@@ -59,7 +64,7 @@ static void *send_mask(void *context)
     *(struct step_masks_header *)memory = (struct step_masks_header){
         .step_id = m->step_id, .n_masks = 1, .n_words = m->n_words, .n_ids = m->vocab_size};
     *(struct step_mask *)((struct step_masks_header *)memory + 1) =
-        (struct step_mask){.slot = 0, .kind = m->kind, .n_words = m->n_words};
+        (struct step_mask){.slot = 0, .kind = m->kind, .first_word = 0, .n_words = m->n_words};
     memcpy(step_masks_words(memory, 1), m->words, m->n_words * sizeof *m->words);
     ring_publish(m->ring, step_masks_bytes(1, m->n_words));
     return NULL;
@@ -116,6 +121,21 @@ static void check_masks(uint32_t world_size, bool late)
     mask.words = bits;
     ASSERT_EQ(sample_with(feed, &mask, order[0]), order[4]);
     free(bits);
+    // Nothing is sampled, and then the last row once more.
+    put_step(feed);
+    mask = (struct sent_mask){.ring = mask.ring,
+                              .vocab_size = mask.vocab_size,
+                              .step_id = mask.step_id + 1,
+                              .kind = STEP_MASK_LATER,
+                              .words = order};
+    send_mask(&mask);
+    result = feed_run(feed);
+    ASSERT_EQ(result.seqs[0].flags, 0);
+    ASSERT_EQ(result.seqs[1].token, order[0]);
+    uint32_t last = prompt_token(N_PROMPT - 1);
+    feed_begin(feed);
+    feed_rows(feed, &(struct step_seq){0, N_PROMPT - 1, 1, STEP_SAMPLE, UINT32_MAX}, &last);
+    ASSERT_EQ(feed_run(feed).seqs[0].token, order[0]);
     feed_destroy(feed);
     rank_group_destroy(group);
 }
