@@ -234,7 +234,7 @@ TEST(max_tokens_and_stop_strings_cut_a_forced_run)
         wait_until_over(log);
         check_log(&request, own, log);
         free(log);
-        struct stop_string stop = {.bytes = "abcdefghijkl" + max_tokens - 1, .n = 1};
+        struct stop_string stop = {.bytes = &"abcdefghijkl"[max_tokens - 1], .n = 1};
         request = constrained("r", 5, grammar);
         request.stop_strings = &stop;
         request.n_stop_strings = 1;
