@@ -186,6 +186,7 @@ enum status grammar_build(struct grammar_builder *builder, grammar_symbol root,
         grammar->n_refs = 1;
         grammar->graph = builder->graph;
         builder->graph = (struct graph){0};
+        grammar_measure(grammar);
         *out = grammar;
     }
     grammar_builder_destroy(builder);
@@ -208,11 +209,18 @@ void grammar_drop(struct grammar *grammar)
     free(grammar);
 }
 
-size_t grammar_n_bytes(const struct grammar *grammar)
+void grammar_measure(struct grammar *grammar)
 {
     const struct graph *graph = &grammar->graph;
-    return sizeof *grammar + graph->nodes_capacity * sizeof *graph->nodes +
-           (graph->alternatives_capacity + graph->token_ids_capacity) * sizeof(uint32_t) +
-           graph->rules_capacity * sizeof *graph->rules + expression_pool_n_bytes(graph->pool) +
-           grammar_states_n_bytes(grammar->states) + mask_table_n_bytes(grammar->masks);
+    size_t n_bytes = sizeof *grammar + graph->nodes_capacity * sizeof *graph->nodes +
+                     (graph->alternatives_capacity + graph->token_ids_capacity) * sizeof(uint32_t) +
+                     graph->rules_capacity * sizeof *graph->rules +
+                     expression_pool_n_bytes(graph->pool) +
+                     grammar_states_n_bytes(grammar->states) + mask_table_n_bytes(grammar->masks);
+    __atomic_store_n(&grammar->n_bytes, n_bytes, __ATOMIC_RELAXED);
+}
+
+size_t grammar_n_bytes(const struct grammar *grammar)
+{
+    return __atomic_load_n(&grammar->n_bytes, __ATOMIC_RELAXED);
 }

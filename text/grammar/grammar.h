@@ -52,7 +52,9 @@ uint32_t grammar_builder_n_symbols(const struct grammar_builder *builder);
 NODISCARD enum status grammar_build(struct grammar_builder *builder, grammar_symbol root,
                                     struct grammar **out, struct error *err);
 struct grammar *grammar_ref(struct grammar *grammar);
-void grammar_drop(struct grammar *grammar);            /* NULL is fine */
-size_t grammar_n_bytes(const struct grammar *grammar); /* memory, for caches */
+void grammar_drop(struct grammar *grammar); /* NULL is fine */
+/* Memory, for caches: as it was when the grammar was built, or its last matcher destroyed. Any
+ * thread. */
+size_t grammar_n_bytes(const struct grammar *grammar);
 
 #endif

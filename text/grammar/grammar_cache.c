@@ -14,7 +14,7 @@
 
 #define N_BUCKETS 1024U /* a power of two */
 #define DEFAULT_MAX_BYTES ((size_t)64 << 20)
-#define LEAST_BYTES 4096U /* of an entry, so that their number is bounded too */
+#define LEAST_BYTES 16384U /* of an entry, so that their number is bounded too */
 
 enum entry_state { ENTRY_COMPILING, ENTRY_READY, ENTRY_FAILED };
 
@@ -76,6 +76,16 @@ static void table_remove(struct grammar_cache *cache, struct entry *entry)
     while (*link != entry)
         link = &(*link)->next;
     *link = entry->next;
+}
+
+// Counts again: grammars grow while matchers follow them.
+static void measure(struct grammar_cache *cache)
+{
+    cache->n_bytes = 0;
+    for (struct entry *entry = cache->newest; entry; entry = entry->older) {
+        entry->n_bytes = LEAST_BYTES + entry->n_key + grammar_n_bytes(entry->grammar);
+        cache->n_bytes += entry->n_bytes;
+    }
 }
 
 // Frees entries from the oldest on until max_bytes are left, or the oldest has users.
@@ -160,9 +170,8 @@ static void compile(struct grammar_cache *cache, struct entry *entry,
     if (st == STATUS_OK) {
         entry->state = ENTRY_READY;
         entry->grammar = grammar;
-        entry->n_bytes = LEAST_BYTES + entry->n_key + grammar_n_bytes(grammar);
-        cache->n_bytes += entry->n_bytes;
         list_add(cache, entry);
+        measure(cache);
     } else {
         entry->state = ENTRY_FAILED;
         entry->error = error;

@@ -8,7 +8,8 @@
 
 struct grammar_cache;
 
-/* Keeps grammars of at most max_bytes (0: 64 MiB; as they were when compiled), those used last.
+/* Keeps grammars of at most max_bytes (0: 64 MiB), those used last. What following them adds counts
+ * from the next compilation on.
  * tokenizer may be NULL, else outlives it. */
 struct grammar_cache *grammar_cache_create(const struct tokenizer *tokenizer, size_t max_bytes);
 /* NULL is fine. No thread is inside; grammars that were handed out stay. */
@@ -19,7 +20,7 @@ void grammar_cache_destroy(struct grammar_cache *cache);
 NODISCARD enum status grammar_cache_get(struct grammar_cache *cache,
                                         const struct grammar_request *request, struct grammar **out,
                                         struct error *err);
-/* Memory of what is kept now, as it was when compiled. */
+/* Memory of what is kept, as it was at the last compilation. */
 size_t grammar_cache_n_bytes(struct grammar_cache *cache);
 
 #endif

@@ -86,10 +86,14 @@ struct mask_table;
 
 struct grammar {
     uint32_t n_refs; /* atomic */
+    size_t n_bytes;  /* atomic */
     struct graph graph;
     /* Made by the first matcher, whose thread has them from then on: */
     struct grammar_states *states;
     struct mask_table *masks;
 };
+
+/* Notes how much memory it takes now; on the thread of its matchers. */
+void grammar_measure(struct grammar *grammar);
 
 #endif

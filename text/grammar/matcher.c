@@ -38,6 +38,7 @@ void matcher_destroy(struct matcher *matcher)
 {
     if (!matcher)
         return;
+    grammar_measure(matcher->grammar);
     grammar_drop(matcher->grammar);
     free(matcher->states);
     free(matcher);

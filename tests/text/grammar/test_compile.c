@@ -153,6 +153,22 @@ TEST(grammars_used_long_ago_make_room)
     grammar_cache_destroy(cache);
 }
 
+TEST(what_following_a_grammar_adds_is_counted)
+{
+    struct tokenizer *tokenizer = bytes_tokenizer();
+    struct grammar_cache *cache = grammar_cache_create(NULL, 0);
+    struct grammar *followed = get(cache, "([a-m]|[f-z]x){1,200}");
+    size_t before = grammar_cache_n_bytes(cache);
+    grammar_drop(get(cache, "b"));
+    size_t one = grammar_cache_n_bytes(cache) - before;
+    ASSERT(grammar_takes(followed, tokenizer, "abcfghxyxaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
+    grammar_drop(get(cache, "c"));
+    ASSERT(grammar_cache_n_bytes(cache) > before + 2 * one);
+    grammar_drop(followed);
+    grammar_cache_destroy(cache);
+    tokenizer_destroy(tokenizer);
+}
+
 TEST(a_grammar_larger_than_the_cache_is_handed_out_all_the_same)
 {
     struct grammar_cache *cache = grammar_cache_create(NULL, 1);
