@@ -115,24 +115,37 @@ static uint32_t counted(struct slice_finder *finder, struct expression_pool *poo
     return head.max < SLICE_MAX_CHARS ? head.max : SLICE_MAX_CHARS;
 }
 
+// How many characters of the slice may follow; 0: nothing is known.
+static uint32_t reach(struct slice_finder *finder, struct grammar_states *states, uint32_t state,
+                      enum slice_kind kind)
+{
+    struct expression_pool *pool = grammar_states_pool(states);
+    size_t n_items = grammar_state_n_items(states, state);
+    for (size_t i = 0; i < n_items; i++)
+        if (goes_on(finder, pool, grammar_state_expression(states, state, i), kind, 0))
+            return SLICE_MAX_CHARS;
+    uint32_t n = 0;
+    if (n_items == 1)
+        n = counted(finder, pool, grammar_state_expression(states, state, 0), kind);
+    return n ? n : slice_explore(states, state, characters_of(finder, pool, kind));
+}
+
 bool slice_find(struct slice_finder *finder, struct grammar_states *states, uint32_t state,
                 enum slice_kind *out_kind, uint32_t *out_n)
 {
-    struct expression_pool *pool = grammar_states_pool(states);
     struct byte_set first = grammar_state_first(states, state);
     if (!byte_set_has(&first, 'a') || !byte_set_has(&first, 'z')) // every slice has them
         return false;
-    size_t n_items = grammar_state_n_items(states, state);
-    for (int kind = 0; kind < N_SLICES; kind++) {
-        *out_kind = kind;
-        *out_n = SLICE_MAX_CHARS;
-        for (size_t i = 0; i < n_items; i++)
-            if (goes_on(finder, pool, grammar_state_expression(states, state, i), kind, 0))
-                return true;
-        if (n_items == 1)
-            *out_n = counted(finder, pool, grammar_state_expression(states, state, 0), kind);
-        if (n_items == 1 && *out_n > 0)
-            return true;
+    uint32_t at = state % N_RECENT, n = 0;
+    if (finder->recent[at].state != state) {
+        int kind = 0;
+        while (kind < N_SLICES && (n = reach(finder, states, state, kind)) == 0)
+            kind++;
+        finder->recent[at].state = state;
+        finder->recent[at].kind = (uint8_t)kind;
+        finder->recent[at].n = (uint8_t)n;
     }
-    return false;
+    *out_kind = finder->recent[at].kind;
+    *out_n = finder->recent[at].n;
+    return *out_n > 0;
 }

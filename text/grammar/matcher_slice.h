@@ -7,6 +7,7 @@
 #include "text/grammar/vocabulary_tables.h"
 
 #define N_COVERS 64
+#define N_RECENT 64
 
 /* What was found out about one grammar's expressions. All zero at first. */
 struct slice_finder {
@@ -16,11 +17,18 @@ struct slice_finder {
         uint8_t asked, yes; /* bits by slice: is each of its characters a whole match? */
     } covers[N_COVERS];
     uint32_t n_covers;
+    struct {
+        uint32_t state; /* 0: no entry */
+        uint8_t kind, n;
+    } recent[N_RECENT]; /* answers, by state modulo N_RECENT; n = 0: nothing is known */
 };
 
 /* True: of the slice *out_kind, the state allows exactly the tokens of at most *out_n characters
  * (SLICE_MAX_CHARS: all of them). False: nothing is known. */
 bool slice_find(struct slice_finder *finder, struct grammar_states *states, uint32_t state,
                 enum slice_kind *out_kind, uint32_t *out_n);
+/* matcher_explore.c: the same for one slice by trying its characters: at most so many of them, 0:
+ * nothing is known. character: one of the slice. */
+uint32_t slice_explore(struct grammar_states *states, uint32_t state, uint32_t character);
 
 #endif
