@@ -128,7 +128,8 @@ static void make_result(struct null_device *d)
         seqs[i].token = d->next_token;
         if (masked) {
             seqs[i].token = allowed_token(d, mask, masks.words + mask->first_word);
-            mask++;
+            if (mask++->kind == STEP_MASK_LATER)
+                seqs[i].flags = 0;
         }
         if (d->n_logprobs < 0)
             continue;
