@@ -140,26 +140,29 @@ static int by_ns(const void *x, const void *y)
     return (a->ns > b->ns) - (a->ns < b->ns);
 }
 
+static double microseconds(const struct samples *samples, size_t at)
+{
+    return (double)samples->items[at].ns / 1e3;
+}
+
 static void report(const char *what, struct samples *samples, int n_worst)
 {
     qsort(samples->items, samples->n, sizeof *samples->items, by_ns);
-    const struct sample *s = samples->items;
-    size_t n = samples->n;
+    size_t n = samples->n, p50 = n / 2, p90 = n * 9 / 10, p99 = n * 99 / 100;
     if (n == 0)
         return;
     printf("%-8s %6zu: p50 %.2f us, p90 %.2f us, p99 %.2f us, worst %.2f us (%s)\n", what, n,
-           (double)s[n / 2].ns / 1e3, (double)s[n * 9 / 10].ns / 1e3,
-           (double)s[n * 99 / 100].ns / 1e3, (double)s[n - 1].ns / 1e3, s[n - 1].place);
-    for (int i = 0; i < n_worst && (size_t)i < n; i++)
-        printf("    %10.2f us  %s\n", (double)s[n - 1 - (size_t)i].ns / 1e3,
-               s[n - 1 - (size_t)i].place);
+           microseconds(samples, p50), microseconds(samples, p90), microseconds(samples, p99),
+           microseconds(samples, n - 1), samples->items[n - 1].place);
+    for (size_t i = 1; i <= (size_t)n_worst && i <= n; i++)
+        printf("    %10.2f us  %s\n", microseconds(samples, n - i), samples->items[n - i].place);
 }
 
 static void print_times(const char *what, const struct samples *samples, const char *end)
 {
     printf("\"%s\": [", what);
     for (size_t i = 0; i < samples->n; i++)
-        printf("%s%.3f", i ? ", " : "", (double)samples->items[i].ns / 1e3);
+        printf("%s%.3f", i ? ", " : "", microseconds(samples, i));
     printf("]%s", end);
 }
 

@@ -127,8 +127,8 @@ static struct byte_set first_of(const struct expression_pool *pool, const struct
         memset(&first, 0xFF, sizeof first);
         break;
     case KIND_MULTIPLE_OF:
-        for (uint8_t digit = '0'; digit <= '9'; digit++)
-            byte_set_add(&first, digit);
+        for (int digit = '0'; digit <= '9'; digit++)
+            byte_set_add(&first, (uint8_t)digit);
         break;
     }
     return first;

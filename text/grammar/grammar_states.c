@@ -286,6 +286,13 @@ struct grammar_states *grammar_states_create(struct grammar *grammar)
     return s;
 }
 
+static void drop_rows(struct grammar_states *s)
+{
+    for (size_t i = 0; i * ROWS_IN_BLOCK < s->n_rows; i++)
+        free(s->row_blocks[i]);
+    s->n_rows = 0;
+}
+
 void grammar_states_destroy(struct grammar_states *s)
 {
     if (!s)
@@ -293,8 +300,7 @@ void grammar_states_destroy(struct grammar_states *s)
     list_table_finish(&s->frames);
     list_table_finish(&s->item_lists);
     free(s->states);
-    for (size_t i = 0; i * ROWS_IN_BLOCK < s->n_rows; i++)
-        free(s->row_blocks[i]);
+    drop_rows(s);
     free(s->row_blocks);
     free(s->places);
     free(s->calls);
@@ -330,6 +336,72 @@ bool grammar_state_is_complete(const struct grammar_states *s, uint32_t state)
 {
     size_t n_words;
     return list_table_get(&s->item_lists, state, &n_words)[0] == 1;
+}
+
+uint32_t grammar_states_n(const struct grammar_states *s)
+{
+    return (uint32_t)s->n_states;
+}
+
+static bool is_kept(const struct grammar_states *s, const bool *keep, uint32_t state)
+{
+    return state <= STATE_FAILED || state == s->start || keep[state];
+}
+
+// Keeps the frames that kept states have, and those that these return to: they are older.
+static uint32_t *renumber_frames(struct grammar_states *s, const bool *keep)
+{
+    uint32_t *new_frames = mem_zeroed(s->frames.n, sizeof *new_frames); // first: 1 to be kept
+    size_t n;
+    new_frames[0] = 1; // the root
+    for (uint32_t state = STATE_FAILED + 1; state < s->n_states; state++) {
+        const struct item *items = items_of(s, state, &n);
+        for (size_t i = 0; is_kept(s, keep, state) && i < n; i++)
+            new_frames[items[i].frame] = 1;
+    }
+    for (uint32_t frame = (uint32_t)s->frames.n; frame-- > 0;) {
+        const uint32_t *pairs = list_table_get(&s->frames, frame, &n);
+        for (size_t i = 1; new_frames[frame] && i < n; i += 2)
+            if (pairs[i] != OUTSIDE)
+                new_frames[pairs[i]] = 1;
+    }
+    struct list_table kept = {0};
+    for (uint32_t frame = 0; frame < s->frames.n; frame++) {
+        uint32_t *pairs = s->frames.words + (frame ? s->frames.ends[frame - 1] : 0);
+        list_table_get(&s->frames, frame, &n);
+        for (size_t i = 1; new_frames[frame] && i < n; i += 2)
+            pairs[i] = pairs[i] == OUTSIDE ? OUTSIDE : new_frames[pairs[i]];
+        if (new_frames[frame])
+            new_frames[frame] = list_table_intern(&kept, pairs, n);
+    }
+    list_table_finish(&s->frames);
+    s->frames = kept;
+    return new_frames;
+}
+
+void grammar_states_shrink(struct grammar_states *s, const bool *keep, uint32_t *new_ids)
+{
+    uint32_t *new_frames = renumber_frames(s, keep);
+    struct list_table kept = {0};
+    uint32_t start = s->start;
+    for (uint32_t state = 0; state < s->n_states; state++) {
+        if (!is_kept(s, keep, state))
+            continue;
+        size_t n_words;
+        list_table_get(&s->item_lists, state, &n_words);
+        uint32_t *words = s->item_lists.words + (state ? s->item_lists.ends[state - 1] : 0);
+        for (size_t i = 3; state > STATE_FAILED && i < n_words; i += 3)
+            words[i] = new_frames[words[i]];
+        new_ids[state] = list_table_intern(&kept, words, n_words);
+        if (state == start)
+            s->start = new_ids[state];
+    }
+    free(new_frames);
+    list_table_finish(&s->item_lists);
+    s->item_lists = kept;
+    drop_rows(s);
+    s->n_states = kept.n;
+    memset(s->states, 0, s->n_states * sizeof *s->states);
 }
 
 static uint32_t make_step(struct grammar_states *s, uint32_t state, uint8_t byte,

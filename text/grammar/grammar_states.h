@@ -27,6 +27,12 @@ struct grammar_states *grammar_states_create(struct grammar *grammar);
 void grammar_states_destroy(struct grammar_states *states);         /* NULL is fine */
 size_t grammar_states_n_bytes(const struct grammar_states *states); /* NULL: 0 */
 
+/* States made so far, the first two included. */
+uint32_t grammar_states_n(const struct grammar_states *states);
+/* Forgets all states but the start and those of keep [n], all steps and all frames that no state
+ * has; new_ids [n] are the numbers of those kept, from then on. keep [n] of bool, n as above. */
+void grammar_states_shrink(struct grammar_states *states, const bool *keep, uint32_t *new_ids);
+
 uint32_t grammar_states_start(const struct grammar_states *states);
 uint32_t grammar_states_step(struct grammar_states *states, uint32_t state, uint8_t byte);
 /* The steps of a state above STATE_FAILED by each byte, [256], as far as they were made; others are

@@ -83,6 +83,7 @@ NODISCARD enum status graph_remove_left_recursion(struct graph *graph, struct er
 
 struct grammar_states;
 struct mask_table;
+struct matcher;
 
 struct grammar {
     uint32_t n_refs; /* atomic */
@@ -91,6 +92,8 @@ struct grammar {
     /* Made by the first matcher, whose thread has them from then on: */
     struct grammar_states *states;
     struct mask_table *masks;
+    struct matcher *matchers;      /* all there are */
+    size_t n_bytes_when_to_shrink; /* of states */
 };
 
 /* Notes how much memory it takes now; on the thread of its matchers. */

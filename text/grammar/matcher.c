@@ -11,8 +11,11 @@
 #include "text/grammar/matcher_mask.h"
 #include "text/grammar/vocabulary_tables.h"
 
+#define MAX_STATES_BYTES (64U << 20) /* of one grammar; then those of no use are forgotten */
+
 struct matcher {
     struct grammar *grammar;
+    struct matcher *previous, *next; // of the grammar's
     const struct vocabulary *vocabulary;
     uint32_t *states; // [n_states], the last is where the match is; [0] is the start
     size_t n_states, capacity;
@@ -27,7 +30,12 @@ struct matcher *matcher_create(struct grammar *grammar, const struct vocabulary 
     if (!grammar->states) {
         grammar->states = grammar_states_create(grammar);
         grammar->masks = mask_table_create(grammar->states, vocabulary);
+        grammar->n_bytes_when_to_shrink = MAX_STATES_BYTES;
     }
+    matcher->next = grammar->matchers;
+    if (matcher->next)
+        matcher->next->previous = matcher;
+    grammar->matchers = matcher;
     mem_reserve(&matcher->states, &matcher->capacity, 64, sizeof *matcher->states);
     matcher->states[matcher->n_states++] = grammar_states_start(grammar->states);
     matcher->failed = matcher->states[0] == STATE_FAILED;
@@ -39,9 +47,38 @@ void matcher_destroy(struct matcher *matcher)
     if (!matcher)
         return;
     grammar_measure(matcher->grammar);
+    if (matcher->next)
+        matcher->next->previous = matcher->previous;
+    if (matcher->previous)
+        matcher->previous->next = matcher->next;
+    else
+        matcher->grammar->matchers = matcher->next;
     grammar_drop(matcher->grammar);
     free(matcher->states);
     free(matcher);
+}
+
+// A grammar is kept long, and nested texts have new states for ever: all but the states that
+// matchers are in, or may come back to, are forgotten when they are many. Not below a step.
+static void bound_states(struct grammar *grammar)
+{
+    struct grammar_states *states = grammar->states;
+    if (grammar_states_n_bytes(states) <= grammar->n_bytes_when_to_shrink)
+        return;
+    bool *keep = mem_zeroed(grammar_states_n(states), sizeof *keep);
+    uint32_t *new_ids = mem_zeroed(grammar_states_n(states), sizeof *new_ids);
+    for (const struct matcher *m = grammar->matchers; m; m = m->next)
+        for (size_t i = 0; i < m->n_states; i++)
+            keep[m->states[i]] = true;
+    grammar_states_shrink(states, keep, new_ids);
+    for (struct matcher *m = grammar->matchers; m; m = m->next)
+        for (size_t i = 0; i < m->n_states; i++)
+            m->states[i] = new_ids[m->states[i]];
+    mask_table_clear(grammar->masks);
+    size_t twice = 2 * grammar_states_n_bytes(states);
+    grammar->n_bytes_when_to_shrink = twice > MAX_STATES_BYTES ? twice : MAX_STATES_BYTES;
+    free(keep);
+    free(new_ids);
 }
 
 static uint32_t current(const struct matcher *matcher)
@@ -69,6 +106,7 @@ static uint32_t step(const struct matcher *matcher, uint32_t token)
 
 bool matcher_accept(struct matcher *matcher, uint32_t token)
 {
+    bound_states(matcher->grammar);
     uint32_t state = step(matcher, token);
     if (state <= STATE_FAILED) {
         matcher->failed |= state == STATE_FAILED;
@@ -138,6 +176,7 @@ size_t matcher_forced_bytes(struct matcher *matcher, char *out, size_t max)
 uint32_t matcher_mask(struct matcher *matcher, uint32_t *bits)
 {
     bool lost = false;
+    bound_states(matcher->grammar);
     uint32_t n = mask_table_write(matcher->grammar->masks, current(matcher), bits, &lost);
     matcher->failed |= lost && n == 0;
     return n;

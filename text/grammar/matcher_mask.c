@@ -12,6 +12,8 @@
 #define MAX_LISTED 2048           /* tokens; beyond, all bits are kept */
 #define MAX_KEPT_BYTES (8U << 20) /* of one grammar's masks; beyond, all are forgotten */
 
+#define MAX_MADE_STATES (1U << 15) /* for one mask: what needs more would hold up all others */
+
 struct level { // of the way down a trie
     uint32_t state;
     const uint32_t *row;
@@ -38,6 +40,8 @@ struct mask_table {
     uint32_t *ids; // found by a walk
     size_t n_ids, ids_capacity;
     bool lost;
+    uint32_t max_states; // while one mask is made
+    bool too_many;
 };
 
 struct mask_table *mask_table_create(struct grammar_states *states,
@@ -59,6 +63,7 @@ void mask_table_clear(struct mask_table *table)
     }
     table->n_masks = 0;
     table->n_kept_bytes = 0;
+    memset(table->finder.recent, 0, sizeof table->finder.recent);
 }
 
 void mask_table_destroy(struct mask_table *table)
@@ -104,8 +109,12 @@ static void walk(struct mask_table *table, const struct trie *trie, uint32_t sta
         struct trie_node node = nodes[at];
         const struct level *level = &levels[node.depth];
         uint32_t next = level->row[node.byte];
-        if (next == STATE_UNKNOWN)
+        if (next == STATE_UNKNOWN) {
             next = grammar_states_step(states, level->state, node.byte);
+            table->too_many |= grammar_states_n(states) > table->max_states;
+        }
+        if (table->too_many)
+            return;
         if (next <= STATE_FAILED) {
             table->lost |= next == STATE_FAILED;
             at = node.end;
@@ -206,10 +215,16 @@ static void make_mask(struct mask_table *table, uint32_t state, struct mask *mas
 {
     *mask = (struct mask){.is_known = true};
     table->n_ids = 0;
-    table->lost = false;
+    table->lost = table->too_many = false;
+    table->max_states = grammar_states_n(table->states) + MAX_MADE_STATES;
     add_part(table, PART_PLAIN, state, mask);
     add_part(table, PART_SPACED, grammar_states_step(table->states, state, ' '), mask);
     add_specials(table, state);
+    if (table->too_many) { // an incomplete mask is none
+        *mask = (struct mask){.is_known = true};
+        table->n_ids = 0;
+        table->lost = true;
+    }
     mask->n_tokens += (uint32_t)table->n_ids;
     mask->lost = table->lost;
     keep(table, mask);

@@ -423,3 +423,42 @@ TEST(masks_over_the_real_vocabulary_are_what_accept_says)
     vocabulary_destroy(vocabulary);
     tokenizer_destroy(tokenizer);
 }
+
+// Nesting has a new state for each depth; the tables are cut down while matchers are at work.
+TEST(a_grammar_forgets_states_but_no_matcher_loses_its_place)
+{
+    struct tokenizer *tokenizer = small_tokenizer();
+    struct vocabulary *vocabulary = vocabulary_create(tokenizer, N_SMALL);
+    struct grammar_builder *b = grammar_builder_create(NULL);
+    struct grammar *grammar = build(b, json_value(b));
+    struct matcher *other = matcher_create(grammar, vocabulary);
+    for (const char *at = "[[{\"ab\":[1,"; *at; at++)
+        ASSERT(matcher_accept(other, (uint32_t)(unsigned char)*at));
+    size_t before = 0;
+    bool is_cut = false;
+    for (uint64_t seed = 1; seed < 60 && !is_cut; seed++) {
+        struct matcher *matcher = matcher_create(grammar, vocabulary);
+        uint64_t random = seed;
+        for (int depth = 0; depth < 1500; depth++) { // arrays and objects in an order of its own
+            const char *text = test_random_in(&random, 0, 1) ? "[" : "{\"a\":";
+            for (; *text; text++)
+                ASSERT(matcher_accept(matcher, (uint32_t)(unsigned char)*text));
+            if (depth % 100 == 0)
+                check_mask(matcher, N_SMALL);
+        }
+        is_cut = grammar_n_bytes(grammar) < before;
+        before = grammar_n_bytes(grammar);
+        check_mask(other, N_SMALL);
+        matcher_destroy(matcher);
+    }
+    ASSERT(is_cut);
+    for (const char *at = "2]}]]"; *at; at++)
+        ASSERT(matcher_accept(other, (uint32_t)(unsigned char)*at));
+    ASSERT(matcher_is_complete(other));
+    matcher_rollback(other, 6);
+    ASSERT(matcher_accept(other, '5'));
+    matcher_destroy(other);
+    grammar_drop(grammar);
+    vocabulary_destroy(vocabulary);
+    tokenizer_destroy(tokenizer);
+}
