@@ -206,8 +206,9 @@ def flood(url, seed, count, rate, mode, out):
     due = time.monotonic()
     with Connection(url) as c:
         while sent < count:
-            due = max(due + 1 / rate, time.monotonic())
-            time.sleep(due - time.monotonic() if due > time.monotonic() else 0)
+            now = time.monotonic()
+            due = max(due + 1 / rate, now)  # what was late is not made up for
+            time.sleep(due - now)
             if mode.value == QUIET:
                 continue
             is_cheap = mode.value == CHEAP
@@ -254,7 +255,7 @@ def floods(report, daemon, n, rate, window):
         time.sleep(window)
         windows.append((turn, began, time.perf_counter()))
     mode.value = OVER
-    sent, wrong = results.get()
+    sent, wrong = results.get(timeout=60)
     for t in [process, *threads]:
         t.join()
     report.check("no other request fails", not failures, failures[:3])
