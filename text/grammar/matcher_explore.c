@@ -7,7 +7,7 @@
 #include "text/grammar/expression_tables.h"
 
 #define MAX_STATES 48 /* of one set, and of all that were seen */
-#define MAX_MADE 64   /* steps that were not known before: they are what costs time */
+#define MAX_MADE 160  /* steps that were not known before: they are what costs time */
 
 struct explorer {
     struct grammar_states *states;

@@ -85,16 +85,19 @@ size_t mask_table_n_bytes(const struct mask_table *table)
            table->ids_capacity * sizeof *table->ids;
 }
 
+static void add_id(struct mask_table *table, uint32_t id)
+{
+    if (table->n_ids == table->ids_capacity)
+        mem_reserve(&table->ids, &table->ids_capacity, table->n_ids + 1, sizeof *table->ids);
+    table->ids[table->n_ids++] = id;
+}
+
 static void found(struct mask_table *table, uint32_t token)
 {
-    mem_reserve(&table->ids, &table->ids_capacity, table->n_ids + 1, sizeof *table->ids);
-    table->ids[table->n_ids++] = token & ~TWIN_BIT;
-    if (token & TWIN_BIT)
-        for (uint32_t id = token & ~TWIN_BIT;
-             (id = vocabulary_twin(table->vocabulary, id)) != TOKEN_NONE;) {
-            mem_reserve(&table->ids, &table->ids_capacity, table->n_ids + 1, sizeof *table->ids);
-            table->ids[table->n_ids++] = id;
-        }
+    uint32_t id = token & ~TWIN_BIT;
+    add_id(table, id);
+    while ((token & TWIN_BIT) && (id = vocabulary_twin(table->vocabulary, id)) != TOKEN_NONE)
+        add_id(table, id);
 }
 
 static void walk(struct mask_table *table, const struct trie *trie, uint32_t state)
@@ -112,9 +115,9 @@ static void walk(struct mask_table *table, const struct trie *trie, uint32_t sta
         if (next == STATE_UNKNOWN) {
             next = grammar_states_step(states, level->state, node.byte);
             table->too_many |= grammar_states_n(states) > table->max_states;
+            if (table->too_many)
+                return;
         }
-        if (table->too_many)
-            return;
         if (next <= STATE_FAILED) {
             table->lost |= next == STATE_FAILED;
             at = node.end;
@@ -123,7 +126,9 @@ static void walk(struct mask_table *table, const struct trie *trie, uint32_t sta
         if (node.token != TOKEN_NONE)
             found(table, node.token);
         if (++at < node.end)
-            levels[node.depth + 1] = (struct level){next, grammar_states_row(states, next)};
+            levels[node.depth + 1] = next == level->state
+                                         ? *level
+                                         : (struct level){next, grammar_states_row(states, next)};
     }
 }
 

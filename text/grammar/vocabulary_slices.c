@@ -12,13 +12,13 @@ static const struct code_point_range unmarked[] = {{0, '<' - 1}, {'<' + 1, 0x10F
 static const struct code_point_range json[] = {
     {0x20, '"' - 1}, {'"' + 1, '\\' - 1}, {'\\' + 1, 0x7E}, {0x80, 0x10FFFF}};
 static const struct code_point_range prose[] = {
-    {' ', ' '}, {'0', '9'}, {'A', 'Z'}, {'a', 'z'}, {0x80, 0x10FFFF}};
+    {' ', ' '}, {'A', 'Z'}, {'a', 'z'}, {0x80, 0x10FFFF}};
 // Without what \s means, as patterns of words leave it out.
 static const struct code_point_range words[] = {
     {'0', '9'},       {'A', 'Z'},       {'a', 'z'},        {0x80, 0x84},     {0x86, 0x9F},
     {0xA1, 0x167F},   {0x1681, 0x1FFF}, {0x200B, 0x2027},  {0x202A, 0x202E}, {0x2030, 0x205E},
     {0x2060, 0x2FFF}, {0x3001, 0xFEFE}, {0xFF00, 0x10FFFF}};
-static const struct code_point_range alnum[] = {{'0', '9'}, {'A', 'Z'}, {'a', 'z'}};
+static const struct code_point_range letters[] = {{'A', 'Z'}, {'a', 'z'}};
 static const struct code_point_range lower[] = {{'a', 'z'}};
 
 #define LIST(ranges)                           \
@@ -32,7 +32,7 @@ const struct code_point_range *slice_characters(enum slice_kind kind, size_t *ou
         const struct code_point_range *ranges;
         size_t n;
     } lists[N_SLICES] = {LIST(any),   LIST(unmarked), LIST(json), LIST(prose),
-                         LIST(words), LIST(alnum),    LIST(lower)};
+                         LIST(words), LIST(letters),  LIST(lower)};
     *out_n = lists[kind].n;
     return lists[kind].ranges;
 }

@@ -34,9 +34,10 @@ enum slice_kind {                 /* from the largest */
                   SLICE_ANY,      /* any text */
                   SLICE_UNMARKED, /* any text without '<' */
                   SLICE_JSON,     /* in a JSON string as it is */
-                  SLICE_PROSE,    /* letters and digits of ASCII, the space, all beyond ASCII */
+                  SLICE_PROSE,    /* letters of ASCII, the space, all beyond ASCII; few tokens have
+                                     digits */
                   SLICE_WORDS,    /* the same without spaces */
-                  SLICE_ALNUM,    /* letters and digits of ASCII */
+                  SLICE_LETTERS,  /* letters of ASCII */
                   SLICE_LOWER,    /* a to z */
                   N_SLICES,
 };
