@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "text/grammar/json_decimal.h"
 
-#define MAX_DIVISOR 1000000
+#define MAX_DIVISOR 50000 /* a match may come to an expression or three for each remainder */
 #define MAX_FRACTIONS 1000
 
 // Magnitudes of the numbers without a minus, and of those with one.
@@ -15,6 +15,7 @@ struct number {
     struct json_compiler *compiler;
     bool integer;
     uint32_t plus, minus;
+    uint32_t divisor; /* of all multipleOf together; 0: none */
 };
 
 static void narrow(const struct number *number, uint32_t *magnitudes, uint32_t by)
@@ -125,16 +126,36 @@ static bool narrow_by_fraction(struct number *number, const struct json_decimal 
     return true;
 }
 
-static bool narrow_by_divisor(struct number *number, const struct json_decimal *step)
+static uint64_t common_multiple(uint64_t x, uint64_t y)
+{
+    uint64_t product = x * y;
+    for (uint64_t rest; y > 0; y = rest) {
+        rest = x % y;
+        x = y;
+    }
+    return product / x;
+}
+
+static bool add_divisor(struct number *number, const struct json_decimal *step)
+{
+    unsigned long divisor = strlen(step->integer) > 7 ? 0 : strtoul(step->integer, NULL, 10);
+    if (divisor == 0)
+        return false;
+    uint64_t all = common_multiple(number->divisor ? number->divisor : 1, divisor);
+    if (all > MAX_DIVISOR)
+        return false;
+    number->divisor = (uint32_t)all;
+    return true;
+}
+
+static void narrow_by_divisor(struct number *number)
 {
     struct json_compiler *compiler = number->compiler;
-    unsigned long divisor = strlen(step->integer) > 7 ? 0 : strtoul(step->integer, NULL, 10);
-    if (divisor == 0 || divisor > MAX_DIVISOR)
-        return false;
-    uint32_t multiple = expression_multiple_of(compiler->pool, (uint32_t)divisor);
+    if (number->divisor == 0)
+        return;
+    uint32_t multiple = expression_multiple_of(compiler->pool, number->divisor);
     uint32_t zeros = number->integer ? EXPRESSION_EMPTY : json_regex(compiler, "(?:\\.0+)?");
     narrow_both(number, expression_concat(compiler->pool, multiple, zeros));
-    return true;
 }
 
 static void narrow_by_multiple(struct number *number, const struct json_part *part)
@@ -149,7 +170,7 @@ static void narrow_by_multiple(struct number *number, const struct json_part *pa
         return;
     }
     bool is_enforced = *step.fraction ? narrow_by_fraction(number, &step)
-                                      : narrow_by_divisor(number, &step);
+                                      : add_divisor(number, &step);
     if (!is_enforced && number->compiler->options->strict)
         json_fail(number->compiler, value, "multipleOf %.40s is not supported", value->text);
 }
@@ -181,7 +202,7 @@ uint32_t json_number_parts(struct json_compiler *compiler, const struct json_par
     uint32_t any = json_regex(compiler, integer ? "0|[1-9][0-9]*"
                                                 : "(?:0|[1-9][0-9]*)(?:\\.[0-9]+)?"
                                                   "(?:[eE][+-]?[0-9]+)?");
-    struct number number = {compiler, integer, any, any};
+    struct number number = {compiler, integer, any, any, 0};
     for (uint32_t i = 0; i < parts->n; i++) {
         const struct json_part *part = &parts->items[i];
         if (part->kind != JSON_PART_SCHEMA)
@@ -190,6 +211,7 @@ uint32_t json_number_parts(struct json_compiler *compiler, const struct json_par
         narrow_by_part(&number, part, "maximum", "exclusiveMaximum", upper);
         narrow_by_multiple(&number, part);
     }
+    narrow_by_divisor(&number);
     uint32_t plus = json_checked(compiler, number.plus);
     uint32_t minus = expression_concat(compiler->pool, expression_text(compiler->pool, "-", 1),
                                        json_checked(compiler, number.minus));

@@ -12,6 +12,7 @@
 
 #define MAX_CLASSES 64U
 #define MAX_STATES (1U << 16)
+#define MAX_OPTIONAL 500U /* keys that may come next: what a match can follow */
 
 struct property {
     const char *key;
@@ -439,6 +440,19 @@ static grammar_symbol counted_members(const struct object *object)
     return all;
 }
 
+static void check_optional(const struct object *object)
+{
+    size_t n_in_a_row = 0;
+    for (size_t i = 0; i < object->n_properties; i++) {
+        n_in_a_row = object->properties[i].required ? 0 : n_in_a_row + 1;
+        if (n_in_a_row > MAX_OPTIONAL) {
+            json_fail(object->compiler, object->parts->items[0].value,
+                      "more than %u optional members in a row", MAX_OPTIONAL);
+            return;
+        }
+    }
+}
+
 grammar_symbol json_object_parts(struct json_compiler *compiler, const struct json_parts *parts)
 {
     struct object object = {.compiler = compiler,
@@ -446,6 +460,7 @@ grammar_symbol json_object_parts(struct json_compiler *compiler, const struct js
                             .max = EXPRESSION_UNLIMITED,
                             .other = compiler->nothing};
     collect(&object);
+    check_optional(&object);
     grammar_symbol all = compiler->nothing;
     if (compiler->status == STATUS_OK && object.min <= object.max) {
         compile_properties(&object);

@@ -16,7 +16,9 @@
  *   no exponent or is in scientific notation (one digit other than 0 before the point), under
  *   multipleOf no exponent;
  * - not, if/then/else, dependent*, unevaluated*, uniqueItems, propertyNames, contains, $dynamicRef
- *   and multipleOf with a fraction that does not divide 1 are refused under strict, else ignored.
+ *   and multipleOf with a fraction that does not divide 1, or above 50000 (all that apply to a
+ *   number together), are refused under strict, else ignored;
+ * - more than 500 optional members in a row are refused.
  */
 #ifndef GEMMAD_TEXT_GRAMMAR_JSON_SCHEMA_H
 #define GEMMAD_TEXT_GRAMMAR_JSON_SCHEMA_H

@@ -389,6 +389,11 @@ TEST(strict_refuses_what_cannot_be_enforced)
     }
     assert_refused("{\"type\":\"number\",\"multipleOf\":2.5}", true,
                    "multipleOf 2.5 is not supported");
+    assert_refused("{\"type\":\"integer\",\"multipleOf\":50001}", true,
+                   "multipleOf 50001 is not supported");
+    assert_refused("{\"type\":\"integer\",\"allOf\":[{\"multipleOf\":97},{\"multipleOf\":89},{"
+                   "\"multipleOf\":83}]}",
+                   true, "multipleOf 83 is not supported");
 }
 
 // prefix, then middle with numbers n - 1 down to 0 for %u (twice at most), then suffix.
@@ -429,6 +434,12 @@ TEST(what_is_too_large_or_too_deep_is_refused)
     char *patterns = repeat("{\"patternProperties\":{", "\"^#i\":{},", 100, "\"x\":{}}}");
     assert_refused(patterns, false, "more than 64 patterns");
     free(patterns);
+    char *members = repeat("{\"properties\":{", "\"#i\":{},", 500, "\"x\":{}}}");
+    assert_refused(members, false, "more than 500 optional members in a row");
+    free(members);
+    members = repeat("{\"required\":[\"x\"],\"properties\":{", "\"#i\":{},", 500, "\"x\":{}}}");
+    assert_texts(members, COMPACT, TEXTS("{\"0\":0,\"499\":0,\"x\":0}"), true);
+    free(members);
 }
 
 TEST(a_reference_is_of_the_resource_it_stands_in)
