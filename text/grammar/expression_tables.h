@@ -109,6 +109,11 @@ static inline const struct byte_set *expression_first(const struct expression_po
     return &pool->sets[pool->nodes[expression].first];
 }
 
+/* expression_pool.c. The list of an ANY_OF stands at the end of lists, and is taken back when the
+ * node is there already. EXPRESSION_NOTHING when the pool is full. */
+uint32_t expression_intern(struct expression_pool *pool, struct expression node);
+uint32_t expression_intern_set(struct expression_pool *pool, const struct byte_set *set);
+
 /* The derivative by byte, and the class of bytes (byte in it) that all have this derivative. */
 uint32_t expression_derive_class(struct expression_pool *pool, uint32_t expression, uint8_t byte,
                                  struct byte_set *out_class);

@@ -21,18 +21,16 @@ static const struct code_point_range words[] = {
 static const struct code_point_range letters[] = {{'A', 'Z'}, {'a', 'z'}};
 static const struct code_point_range lower[] = {{'a', 'z'}};
 
-#define LIST(ranges)                           \
-    {                                          \
-        ranges, sizeof ranges / sizeof *ranges \
-    }
+#define N(ranges) (sizeof(ranges) / sizeof *(ranges))
 
 const struct code_point_range *slice_characters(enum slice_kind kind, size_t *out_n)
 {
     static const struct {
         const struct code_point_range *ranges;
         size_t n;
-    } lists[N_SLICES] = {LIST(any),   LIST(unmarked), LIST(json), LIST(prose),
-                         LIST(words), LIST(letters),  LIST(lower)};
+    } lists[N_SLICES] = {{any, N(any)},     {unmarked, N(unmarked)}, {json, N(json)},
+                         {prose, N(prose)}, {words, N(words)},       {letters, N(letters)},
+                         {lower, N(lower)}};
     *out_n = lists[kind].n;
     return lists[kind].ranges;
 }
