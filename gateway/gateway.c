@@ -75,9 +75,10 @@ enum status gateway_create(const struct gateway_config *config, struct gateway *
         .auth = config->auth,
         .free_thread_state = service_free_thread_state,
     };
-    enum status st = rpc_server_create(&server, &gateway->server, err);
+    // HTTP first: a gRPC server that is shut down within moments of its start may not end.
+    enum status st = create_http(gateway, config, err);
     if (st == STATUS_OK)
-        st = create_http(gateway, config, err);
+        st = rpc_server_create(&server, &gateway->server, err);
     if (st != STATUS_OK) {
         gateway_destroy(gateway);
         return st;

@@ -12,6 +12,7 @@
 
 #include <microhttpd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "gateway/http_thread.h"
 #include "gateway/openai_error.h"
@@ -19,6 +20,11 @@
 void *http_call_service(const struct http_call *call)
 {
     return call->route->service;
+}
+
+const char *http_call_rest(const struct http_call *call)
+{
+    return call->rest;
 }
 
 void http_call_set_state(struct http_call *call, void *state)
@@ -67,6 +73,7 @@ struct http_call *http_call_create(struct http_server *server, struct MHD_Connec
     struct http_call *call = mem_zeroed(1, sizeof *call);
     call->n_refs = 1; // the server's, until it is closed
     call->server = server;
+    call->began_ns = clock_now_ns();
     call->connection = connection;
     call->socket =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
@@ -98,6 +105,7 @@ void http_call_drop(struct http_call *call)
     atomic_fetch_sub(&server->n_body_bytes, call->body.length);
     text_buffer_finish(&call->body);
     text_buffer_finish(&call->reply);
+    free(call->rest);
     pthread_mutex_destroy(&call->lock);
     free(call);
     pthread_mutex_lock(&server->lock);

@@ -17,8 +17,9 @@ struct http_call;
 
 struct http_route {
     const char *method; /* "GET", with which HEAD goes, or "POST" */
-    const char *path;   /* exactly */
-    bool open;          /* asks for no API key */
+    const char *path;   /* exactly; or, where it ends in "/" and below is true, its beginning */
+    bool below;
+    bool open; /* asks for no API key */
     bool heavy;
     void *service; /* http_call_service */
     /* The request is whole; body lives during the call. Must answer or begin a stream, or see to it
@@ -38,6 +39,8 @@ struct http_route {
 };
 
 void *http_call_service(const struct http_call *call);
+/* What of the path stands below the route's; until the first answer or wake-up. */
+const char *http_call_rest(const struct http_call *call);
 void http_call_set_state(struct http_call *call, void *state); /* NULL until set */
 void *http_call_state(const struct http_call *call);
 /* In on_request of a heavy route: what the routes keep for its thread. */

@@ -77,6 +77,19 @@ static void on_metrics(struct http_call *call, const char *body, size_t n)
     http_call_answer(call, 200, METRICS_CONTENT_TYPE, &page);
 }
 
+static void write_model(const struct gateway_state *state, struct text_buffer *out)
+{
+    const struct gateway_model *model = &state->model;
+    uint64_t age_s = (clock_now_ns() - state->started_ns) / NS_PER_S;
+    text_buffer_append_text(out, "{\"id\":");
+    json_write_string(out, model->name, strlen(model->name));
+    text_buffer_append_format(out,
+                              ",\"object\":\"model\",\"created\":%" PRIu64
+                              ",\"owned_by\":\"gemmad\",\"max_model_len\":%u,"
+                              "\"input_modalities\":[\"text\"]}",
+                              clock_unix_ns() / NS_PER_S - age_s, model->max_positions);
+}
+
 static void on_models(struct http_call *call, const char *body, size_t n)
 {
     (void)body;
@@ -87,16 +100,28 @@ static void on_models(struct http_call *call, const char *body, size_t n)
         http_call_fail(call, &err);
         return;
     }
-    const struct gateway_model *model = &state->model;
-    uint64_t age_s = (clock_now_ns() - state->started_ns) / NS_PER_S;
     struct text_buffer answer = {0};
-    text_buffer_append_text(&answer, "{\"object\":\"list\",\"data\":[{\"id\":");
-    json_write_string(&answer, model->name, strlen(model->name));
-    text_buffer_append_format(&answer,
-                              ",\"object\":\"model\",\"created\":%" PRIu64
-                              ",\"owned_by\":\"gemmad\",\"max_model_len\":%u,"
-                              "\"input_modalities\":[\"text\"]}]}",
-                              clock_unix_ns() / NS_PER_S - age_s, model->max_positions);
+    text_buffer_append_text(&answer, "{\"object\":\"list\",\"data\":[");
+    write_model(state, &answer);
+    text_buffer_append_text(&answer, "]}");
+    http_answer_json(call, &answer);
+}
+
+static void on_model(struct http_call *call, const char *body, size_t n)
+{
+    (void)body;
+    (void)n;
+    struct gateway_state *state = http_call_service(call);
+    struct error err = {0};
+    enum status st = gateway_state_loaded(state, &err);
+    if (st == STATUS_OK && strcmp(http_call_rest(call), state->model.name) != 0)
+        st = error_set(&err, STATUS_NOT_FOUND, "model: there is no such one");
+    if (st != STATUS_OK) {
+        http_call_fail(call, &err);
+        return;
+    }
+    struct text_buffer answer = {0};
+    write_model(state, &answer);
     http_answer_json(call, &answer);
 }
 
@@ -251,6 +276,7 @@ size_t http_info_routes(struct gateway_state *state, struct http_route *out)
         {.method = "GET", .path = "/ready", .open = true, .on_request = on_ready},
         {.method = "GET", .path = "/metrics", .on_request = on_metrics},
         {.method = "GET", .path = "/v1/models", .on_request = on_models},
+        {.method = "GET", .path = "/v1/models/", .below = true, .on_request = on_model},
         {.method = "POST", .path = "/v1/embeddings", .on_request = on_embeddings},
         {.method = "POST", .path = "/tokenize", .heavy = true, .on_request = on_tokenize},
         {.method = "POST", .path = "/detokenize", .heavy = true, .on_request = on_detokenize},

@@ -114,21 +114,29 @@ static struct http_call *find_call(struct http_server *server, uint64_t id)
     return call;
 }
 
-// Streams whose clients do not read. No lock is held while they are asked.
+static bool is_stuck(struct http_call *call, uint64_t now_ns)
+{
+    if (atomic_load(&call->streaming))
+        return call->route->is_stuck(call);
+    return !atomic_load(&call->whole) && now_ns - call->began_ns > call->server->config.body_ns;
+}
+
+// Clients that do not read what they asked for, or never end to ask. No lock is held meanwhile.
 static void cut_stuck(struct http_server *server)
 {
     pthread_mutex_lock(&server->lock);
     struct http_call **calls = mem_zeroed(server->n_open, sizeof(struct http_call *));
     uint32_t n = 0;
+    uint64_t now_ns = clock_now_ns();
     for (struct http_call *call = server->calls; call; call = call->next) {
-        if (!atomic_load(&call->streaming))
+        if (atomic_load(&call->whole) && !atomic_load(&call->streaming))
             continue;
         http_call_ref(call);
         calls[n++] = call;
     }
     pthread_mutex_unlock(&server->lock);
     for (uint32_t i = 0; i < n; i++) {
-        if (calls[i]->route->is_stuck(calls[i]))
+        if (is_stuck(calls[i], now_ns))
             http_call_cut(calls[i]);
         http_call_drop(calls[i]);
     }

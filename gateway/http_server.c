@@ -47,11 +47,14 @@ static void find_route(struct http_call *call, const char *method, const char *p
         method = "GET";
     for (size_t i = 0; i < config->n_routes; i++) {
         const struct http_route *route = &config->routes[i];
-        if (strcmp(route->path, path) != 0)
+        size_t n = strlen(route->path);
+        if (route->below ? strncmp(route->path, path, n) != 0 : strcmp(route->path, path) != 0)
             continue;
-        if (strcmp(route->method, method) == 0)
+        if (strcmp(route->method, method) == 0) {
             call->route = route;
-        else
+            free(call->rest);
+            call->rest = mem_strdup(path + n);
+        } else
             call->allow = strcmp(route->method, "GET") == 0 ? "GET, HEAD" : route->method;
     }
 }
@@ -252,6 +255,7 @@ static void dispatch(struct http_call *call)
 // The request is whole: goes on as far as it goes now.
 static enum MHD_Result advance(struct http_call *call)
 {
+    atomic_store(&call->whole, true);
     if (call->code && !call->dispatched)
         return send_refusal(call);
     if (!call->dispatched)
@@ -342,6 +346,8 @@ enum status http_server_create(const struct http_server_config *config, struct h
     server->config = *config;
     if (!server->config.n_threads)
         server->config.n_threads = DEFAULT_THREADS;
+    if (!server->config.body_ns)
+        server->config.body_ns = HTTP_BODY_SECONDS * NS_PER_S;
     server->socket = -1;
     pthread_mutex_init(&server->lock, NULL);
     pthread_cond_init(&server->changed, NULL);

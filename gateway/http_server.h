@@ -18,12 +18,14 @@
 #define HTTP_MAX_CONNECTIONS 4096U
 #define HTTP_MAX_CALLS 1024U /* of heavy routes */
 #define HTTP_IDLE_SECONDS 75U
+#define HTTP_BODY_SECONDS 120U /* from a request's headers to its end */
 
 struct http_server;
 
 struct http_server_config {
     const char *listen;              /* "HOST:PORT", "[IPV6]:PORT"; port 0 picks a free one */
     uint32_t n_threads;              /* for heavy routes; 0: 4 */
+    uint64_t body_ns;                /* instead of HTTP_BODY_SECONDS; 0: that */
     const struct http_route *routes; /* [n_routes], live as long as the server */
     size_t n_routes;
     const struct auth *auth; /* NULL: no keys */

@@ -20,6 +20,8 @@ struct http_call {
     uint64_t id; /* of this process; never used twice */
     struct http_server *server;
     const struct http_route *route; /* NULL: refused before it was known */
+    char *rest;                     /* http_call_rest */
+    uint64_t began_ns;
     void *state;
     struct http_call *prev, *next; /* of the server's list, under its lock */
     struct http_call *next_job;    /* of the pool, under its lock */
@@ -37,9 +39,9 @@ struct http_call {
 
     /* The server's thread's, or the pool's while it works. */
     bool begun, dispatched, watched, answered;
-    atomic_bool streaming; /* the watcher's to read, too */
-    bool ended;            /* of a stream: next has said all */
-    bool counted;          /* among the heavy ones */
+    atomic_bool whole, streaming; /* the watcher's to read, too; whole: the request is */
+    bool ended;                   /* of a stream: next has said all */
+    bool counted;                 /* among the heavy ones */
     struct text_buffer body;
     size_t n_body; /* with what was thrown away */
     struct error refused;

@@ -122,6 +122,9 @@ def test_routes(server):
     check("not a huge one", headers["X-Request-Id"].startswith("req_"))
     data = json.loads(server.ask("GET", "/v1/models")[2])["data"]
     check("the model is listed", [m["id"] for m in data] == ["fixture"])
+    check("and found by its name", json.loads(server.ask("GET", "/v1/models/fixture")[2])["id"] == "fixture")
+    code, _, text = server.ask("GET", "/v1/models/other")
+    check("another is not", code == 404 and json.loads(text)["error"]["code"] == "model_not_found", text)
     code, answer = server.post("/tokenize", {"prompt": "Hello"})
     check("tokens begin with <bos>", code == 200 and answer["tokens"][0] == 2 and answer["count"] == len(answer["tokens"]))
     code, text = server.post("/detokenize", {"tokens": answer["tokens"][1:]})
