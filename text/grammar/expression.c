@@ -71,6 +71,8 @@ uint32_t expression_concat(struct expression_pool *pool, uint32_t first, uint32_
         return EXPRESSION_NOTHING;
     if (first == EXPRESSION_EMPTY)
         return second;
+    if (second == EXPRESSION_EMPTY)
+        return first; // as it is: a chain grows in front, one part at a time
     size_t from = pool->n_scratch;
     for (; pool->nodes[first].kind == KIND_CONCAT; first = pool->nodes[first].b)
         expression_scratch_push(pool, pool->nodes[first].a);

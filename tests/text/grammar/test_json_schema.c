@@ -478,6 +478,9 @@ TEST(long_texts_and_many_members_are_fine)
                        "7\":8}"),
                  false);
     free(keys);
+    keys = repeat("{\"const\":{", "\"key #i\":#i,", 4000, "\"last\":null}}"); // in linear time
+    assert_texts(keys, COMPACT, TEXTS("{\"key 0\":0,\"key 1\":2}"), false);
+    free(keys);
     char *values = repeat("{\"enum\":[", "\"value #i\",", 3000, "\"last\"]}");
     assert_texts(values, COMPACT, TEXTS("\"value 2999\"", "\"value 0\"", "\"last\""), true);
     free(values);
