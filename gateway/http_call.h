@@ -39,7 +39,7 @@ struct http_route {
 };
 
 void *http_call_service(const struct http_call *call);
-/* What of the path stands below the route's; until the first answer or wake-up. */
+/* What of the path stands below the route's ("" if nothing); lives as long as the call. */
 const char *http_call_rest(const struct http_call *call);
 void http_call_set_state(struct http_call *call, void *state); /* NULL until set */
 void *http_call_state(const struct http_call *call);
