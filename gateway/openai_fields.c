@@ -93,10 +93,12 @@ static const struct field {
     {"service_tier", ALL, FIELD_IGNORED, 0},
 };
 
-static const struct field *find_field(const char *name, enum openai_api api)
+// By the length too: a name may hold a NUL.
+static const struct field *find_field(const struct json_member *member, enum openai_api api)
 {
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
-        if ((fields[i].apis & api) && strcmp(fields[i].name, name) == 0)
+        if ((fields[i].apis & api) && strlen(fields[i].name) == member->key_length &&
+            memcmp(fields[i].name, member->key, member->key_length) == 0)
             return &fields[i];
     return NULL;
 }
@@ -194,7 +196,7 @@ enum status openai_fields_read(struct openai_fields *out, const struct json_valu
         const struct json_member *member = &body->members[i];
         if (member->value.type == JSON_NULL)
             continue;
-        const struct field *field = find_field(member->key, api);
+        const struct field *field = find_field(member, api);
         if (!field)
             return error_set(err, STATUS_INVALID_ARGUMENT, "%s: no such field, or not supported",
                              member->key);

@@ -301,6 +301,8 @@ static enum status take_names(struct openai_sources *s, struct answer_config *an
     if (f->request_id && f->request_id->length >= sizeof s->id - 16)
         return error_set(err, STATUS_INVALID_ARGUMENT, "request_id: %zu bytes, at most %zu",
                          f->request_id->length, sizeof s->id - 17);
+    if (f->request_id && memchr(f->request_id->text, 0, f->request_id->length))
+        return error_set(err, STATUS_INVALID_ARGUMENT, "request_id: control character");
     if (f->request_id && f->request_id->length > 0)
         snprintf(s->id, sizeof s->id, "%s", f->request_id->text);
     static const char *const prefixes[] = {
@@ -483,6 +485,19 @@ static void rename_field(const struct openai_sources *s, struct error *err)
     }
 }
 
+// The parts, once the members are read. Its errors name the members as the body does.
+static enum status init_parts(struct openai_request *out, struct tokenizer_encoder *encoder,
+                              struct error *err)
+{
+    enum status st = take_options(out->sources, &out->answer, err);
+    if (st == STATUS_OK)
+        st = out->answer.api == OPENAI_COMPLETION ? init_completion(out, encoder, err)
+                                                  : init_chat(out, encoder, err);
+    if (st != STATUS_OK)
+        rename_field(out->sources, err);
+    return st;
+}
+
 enum status openai_request_init(struct openai_request *out, enum openai_api api, const char *body,
                                 size_t n, const struct gateway_model *model,
                                 struct tokenizer_encoder *encoder, struct error *err)
@@ -499,14 +514,9 @@ enum status openai_request_init(struct openai_request *out, enum openai_api api,
     if (st == STATUS_OK && api == OPENAI_RESPONSES)
         st = openai_responses_convert(&s->fields, &s->chat, err);
     if (st == STATUS_OK)
-        st = take_options(s, &out->answer, err);
-    if (st == STATUS_OK)
-        st = api == OPENAI_COMPLETION ? init_completion(out, encoder, err)
-                                      : init_chat(out, encoder, err);
-    if (st != STATUS_OK) {
-        rename_field(s, err);
+        st = init_parts(out, encoder, err);
+    if (st != STATUS_OK)
         openai_request_finish(out);
-    }
     return st;
 }
 

@@ -182,6 +182,8 @@ TEST(what_is_wrong_is_refused_by_its_name)
         {"\"thinking_budget\":-1", "thinking_budget=-1: must be from"},
         {"\"chat_template_kwargs\":{\"enable_thinking\":1}", "enable_thinking: no boolean"},
         {"\"request_id\":\"a\\nb\"", "request_id: control character"},
+        {"\"request_id\":\"a\\u0000b\"", "request_id: control character"},
+        {"\"stream\\u0000x\":true", "stream: no such field"},
     };
     struct fixture *f = open_fixture();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
@@ -387,6 +389,12 @@ TEST(the_items_of_a_response_become_messages)
     ASSERT_EQ(read_body(f, OPENAI_RESPONSES, "{\"input\":\"a\",\"text\":{\"format\":{}}}"),
               STATUS_INVALID_ARGUMENT);
     ASSERT_CONTAINS(f->err.message, "text.format.type");
+    ASSERT_EQ(read_body(f, OPENAI_RESPONSES, "{\"input\":\"a\",\"text\":7}"),
+              STATUS_INVALID_ARGUMENT);
+    ASSERT_CONTAINS(f->err.message, "text: must be an object");
+    ASSERT_EQ(read_body(f, OPENAI_RESPONSES, "{\"input\":\"a\",\"reasoning\":{\"effort\":7}}"),
+              STATUS_INVALID_ARGUMENT);
+    ASSERT_CONTAINS(f->err.message, "reasoning.effort: must be a string");
     ASSERT_EQ(read_body(f, OPENAI_RESPONSES, "{\"input\":\"a\",\"background\":true}"),
               STATUS_UNIMPLEMENTED);
     close_fixture(f);
