@@ -418,6 +418,17 @@ TEST(masks_over_the_real_vocabulary_are_what_accept_says)
     static const struct code_point_range all = {0, 0x10FFFF};
     check_real(vocabulary, tokenizer, repeat_of(&all, 1, 0, EXPRESSION_UNLIMITED, ""),
                "any text\n\xE4\xBD\xA0\xE5\xA5\xBD\n");
+    static const struct code_point_range no_digit[] = {{0, '/'}, {':', 0x10FFFF}};
+    check_real(vocabulary, tokenizer, repeat_of(no_digit, 2, 1, 5, ""), " b\xC3\xA9 c");
+    b = grammar_builder_create(NULL); // any text in which no digit stands behind another
+    struct expression_pool *pool = grammar_builder_pool(b);
+    static const struct code_point_range digit = {'0', '9'};
+    uint32_t any = expression_repeat(pool, expression_code_points(pool, &all, 1), 0,
+                                     EXPRESSION_UNLIMITED);
+    uint32_t pair = expression_repeat(pool, expression_code_points(pool, &digit, 1), 2, 2);
+    uint32_t with_pair = expression_concat(pool, any, expression_concat(pool, pair, any));
+    check_real(vocabulary, tokenizer,
+               build(b, grammar_terminal(b, expression_not(pool, with_pair))), "a1 b2 c");
     static const struct code_point_range no_at[] = {{0, '?'}, {'A', 0x10FFFF}};
     check_real(vocabulary, tokenizer, repeat_of(no_at, 2, 1, 12, "@x"), "someone@x");
     vocabulary_destroy(vocabulary);
