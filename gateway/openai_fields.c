@@ -94,11 +94,15 @@ static const struct field {
 };
 
 // By the length too: a name may hold a NUL.
+static bool is_name(const struct json_member *member, const char *name)
+{
+    return strlen(name) == member->key_length && memcmp(name, member->key, member->key_length) == 0;
+}
+
 static const struct field *find_field(const struct json_member *member, enum openai_api api)
 {
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
-        if ((fields[i].apis & api) && strlen(fields[i].name) == member->key_length &&
-            memcmp(fields[i].name, member->key, member->key_length) == 0)
+        if ((fields[i].apis & api) && is_name(member, fields[i].name))
             return &fields[i];
     return NULL;
 }
@@ -106,6 +110,21 @@ static const struct field *find_field(const struct json_member *member, enum ope
 static enum status wrong_type(const char *field, const char *type, struct error *err)
 {
     return error_set(err, STATUS_INVALID_ARGUMENT, "%s: must be %s", field, type);
+}
+
+enum status openai_check_members(const char *field, const struct json_value *object,
+                                 const char *const *names, struct error *err)
+{
+    for (uint32_t i = 0; object && i < object->n; i++) {
+        const struct json_member *member = &object->members[i];
+        size_t k = 0;
+        while (names[k] && !is_name(member, names[k]))
+            k++;
+        if (!names[k] && member->value.type != JSON_NULL)
+            return error_set(err, STATUS_INVALID_ARGUMENT, "%s.%s: no such field, or not supported",
+                             field, member->key);
+    }
+    return STATUS_OK;
 }
 
 enum status openai_read_bool(const char *field, const struct json_value *value, bool *out,

@@ -56,4 +56,8 @@ NODISCARD enum status openai_read_integer(const char *field, const struct json_v
                                           int64_t low, int64_t high, int64_t *out,
                                           struct error *err);
 
+/* Refuses a member of the object (NULL: none) that is not among these names (NULL ends them). */
+NODISCARD enum status openai_check_members(const char *field, const struct json_value *object,
+                                           const char *const *names, struct error *err);
+
 #endif

@@ -273,6 +273,10 @@ static enum status take_stream(struct openai_sources *s, struct answer_config *a
         return STATUS_OK;
     if (!f->stream)
         return error_set(err, STATUS_INVALID_ARGUMENT, "stream_options: needs stream to be true");
+    static const char *const known[] = {"include_usage", "include_obfuscation", NULL};
+    enum status st = openai_check_members("stream_options", f->stream_options, known, err);
+    if (st != STATUS_OK)
+        return st;
     return openai_read_bool("stream_options.include_usage",
                             json_get(f->stream_options, "include_usage"), &answer->include_usage,
                             err);

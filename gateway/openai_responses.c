@@ -240,7 +240,13 @@ static enum status check_state(const struct openai_fields *f, struct error *err)
     const struct json_value *effort = json_get_present(f->reasoning, "effort");
     if (effort && effort->type != JSON_STRING)
         return error_set(err, STATUS_INVALID_ARGUMENT, "reasoning.effort: must be a string");
-    return STATUS_OK;
+    // A summary is what a server may give: the reasoning itself is there.
+    static const char *const of_reasoning[] = {"effort", "summary", "generate_summary", NULL};
+    static const char *const of_text[] = {"format", NULL};
+    enum status st = openai_check_members("reasoning", f->reasoning, of_reasoning, err);
+    if (st == STATUS_OK)
+        st = openai_check_members("text", f->text, of_text, err);
+    return st;
 }
 
 enum status openai_responses_convert(struct openai_fields *f, struct json_document **out,

@@ -162,6 +162,8 @@ TEST(what_is_wrong_is_refused_by_its_name)
         {"\"logprobs\":true,\"top_logprobs\":21", "top_logprobs=21: must be from 0 to 20"},
         {"\"stream\":1", "stream: must be true or false"},
         {"\"stream_options\":{}", "stream_options: needs stream"},
+        {"\"stream\":true,\"stream_options\":{\"usage\":true}",
+         "stream_options.usage: no such field"},
         {"\"functions\":[]", "functions: no such field, or not supported"},
         {"\"prompt\":\"x\"", "prompt: no such field, or not supported"},
         {"\"tools\":{}", "tools: must be an array"},
@@ -395,6 +397,12 @@ TEST(the_items_of_a_response_become_messages)
     ASSERT_EQ(read_body(f, OPENAI_RESPONSES, "{\"input\":\"a\",\"reasoning\":{\"effort\":7}}"),
               STATUS_INVALID_ARGUMENT);
     ASSERT_CONTAINS(f->err.message, "reasoning.effort: must be a string");
+    ASSERT_EQ(read_body(f, OPENAI_RESPONSES, "{\"input\":\"a\",\"reasoning\":{\"x\":7}}"),
+              STATUS_INVALID_ARGUMENT);
+    ASSERT_CONTAINS(f->err.message, "reasoning.x: no such field");
+    ASSERT_EQ(read_body(f, OPENAI_RESPONSES, "{\"input\":\"a\",\"text\":{\"x\":7}}"),
+              STATUS_INVALID_ARGUMENT);
+    ASSERT_CONTAINS(f->err.message, "text.x: no such field");
     ASSERT_EQ(read_body(f, OPENAI_RESPONSES, "{\"input\":\"a\",\"background\":true}"),
               STATUS_UNIMPLEMENTED);
     close_fixture(f);
