@@ -31,7 +31,8 @@ bool matcher_allows(struct matcher *matcher, uint32_t token);
 /* The bytes that must come next, whatever is sampled: appended up to max bytes to out; returns the
  * number. 0: a choice is open, or the text may end. */
 size_t matcher_forced_bytes(struct matcher *matcher, char *out, size_t max);
-/* A limit on ambiguity was reached: the match cannot go on. */
+/* A limit was reached (ways to match at once, expressions, states that one mask makes): the match
+ * cannot go on. */
 bool matcher_failed(const struct matcher *matcher);
 
 #endif
