@@ -38,6 +38,7 @@ struct rpc_server {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     uint32_t n_accepts, n_awaited, n_calls;
+    bool closing;   // nothing is accepted any more
     bool shut_down; // gRPC says so
 };
 
@@ -109,10 +110,8 @@ static enum status check_key(const struct auth *auth, const grpc_metadata_array 
     return auth_check(auth, &headers, err);
 }
 
-static bool start_accept(struct accept *accept)
+static bool ask_for_call(struct accept *accept)
 {
-    grpc_call_details_init(&accept->details);
-    grpc_metadata_array_init(&accept->metadata);
     struct rpc_thread *thread = accept->thread;
     struct rpc_server *server = thread->server;
     if (accept->heavy != NOT_HEAVY)
@@ -123,6 +122,19 @@ static bool start_accept(struct accept *accept)
     return grpc_server_request_call(server->server, &accept->call, &accept->details,
                                     &accept->metadata, thread->queue, thread->queue,
                                     &accept->tag) == GRPC_CALL_OK;
+}
+
+// Never while gRPC shuts down: it looks whether it does before it takes an accept, without a lock
+// (1.51), and one that comes in between would be neither answered nor failed.
+static bool start_accept(struct accept *accept)
+{
+    struct rpc_server *server = accept->thread->server;
+    grpc_call_details_init(&accept->details);
+    grpc_metadata_array_init(&accept->metadata);
+    pthread_mutex_lock(&server->lock);
+    bool started = !server->closing && ask_for_call(accept);
+    pthread_mutex_unlock(&server->lock);
+    return started;
 }
 
 static void free_accept(struct accept *accept)
@@ -378,6 +390,9 @@ void rpc_server_shutdown(struct rpc_server *server, uint64_t grace_ns)
 {
     if (!server->server)
         return;
+    pthread_mutex_lock(&server->lock);
+    server->closing = true;
+    pthread_mutex_unlock(&server->lock);
     grpc_server_shutdown_and_notify(server->server, server->threads[0].queue,
                                     &server->shutdown_tag);
     if (server->n_started == 0)

@@ -127,3 +127,14 @@ TEST(nothing_runs_while_loading_so_a_drain_is_done_at_once)
     gateway_destroy(gateway);
     gateway_destroy(NULL);
 }
+
+// The threads ask gRPC for their first calls while it shuts down.
+TEST(a_gateway_that_ends_as_soon_as_it_began_ends)
+{
+    for (uint32_t i = 0; i < 300; i++) {
+        struct gateway *gateway = NULL;
+        struct error err = {0};
+        ASSERT_OK_ERR(listen_on(NULL, &gateway, &err), err);
+        gateway_destroy(gateway);
+    }
+}
