@@ -99,6 +99,28 @@ static uint64_t content_length(struct http_call *call)
     return length ? strtoull(length, NULL, 10) : 0;
 }
 
+static enum MHD_Result count_framing(void *n, enum MHD_ValueKind kind, const char *key,
+                                     const char *value)
+{
+    (void)kind;
+    (void)value;
+    if (strcasecmp(key, "Content-Length") == 0 || strcasecmp(key, "Transfer-Encoding") == 0)
+        ++*(unsigned *)n;
+    return MHD_YES;
+}
+
+// A proxy before us may have read a body with two lengths the other way, and take what we answer
+// to its rest for the answer to somebody else's request (RFC 9112, section 11.2).
+static void check_framing(struct http_call *call)
+{
+    unsigned n = 0;
+    MHD_get_connection_values(call->connection, MHD_HEADER_KIND, count_framing, &n);
+    call->misframed = n > 1;
+    if (call->misframed)
+        refuse(call, STATUS_INVALID_ARGUMENT, MHD_HTTP_BAD_REQUEST,
+               "more than one of Content-Length and Transfer-Encoding");
+}
+
 static void check_body(struct http_call *call)
 {
     const char *type = header(call->connection, "Content-Type");
@@ -117,6 +139,7 @@ static void check_body(struct http_call *call)
 static void take_head(struct http_call *call, const char *method, const char *path)
 {
     choose_request_id(call);
+    check_framing(call);
     find_route(call, method, path);
     check_key(call);
     if (!call->route && call->allow)
@@ -165,6 +188,8 @@ static void add_headers(const struct http_call *call, struct MHD_Response *respo
         MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
     if (call->code == MHD_HTTP_SERVICE_UNAVAILABLE || call->code == MHD_HTTP_TOO_MANY_REQUESTS)
         MHD_add_response_header(response, "Retry-After", "1");
+    if (call->misframed)
+        MHD_add_response_header(response, "Connection", "close");
 }
 
 // The reader of a stream: what was said and not taken, then what next says.
@@ -293,7 +318,8 @@ static enum MHD_Result on_access(void *context, struct MHD_Connection *connectio
         call = http_call_create(server, connection);
         *slot = call;
         take_head(call, method, url);
-        return content_length(call) > MAX_SKIPPED_BYTES ? send_refusal(call) : MHD_YES;
+        bool close = call->misframed || content_length(call) > MAX_SKIPPED_BYTES;
+        return close ? send_refusal(call) : MHD_YES;
     }
     if (*n_bytes > 0) {
         enum MHD_Result result = take_body(call, bytes, *n_bytes);

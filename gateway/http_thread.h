@@ -42,6 +42,7 @@ struct http_call {
     atomic_bool whole, streaming; /* the watcher's to read, too; whole: the request is */
     bool ended;                   /* of a stream: next has said all */
     bool counted;                 /* among the heavy ones */
+    bool misframed;               /* where its body ends is in doubt: the connection is closed */
     struct text_buffer body;
     size_t n_body; /* with what was thrown away */
     struct error refused;

@@ -253,6 +253,23 @@ def raw_post(server, body):
     return s
 
 
+def test_framing(server):
+    host, port = server.addresses[2].rsplit(":", 1)
+    for framing in ("Content-Length: 5\r\nTransfer-Encoding: chunked", "Content-Length: 0\r\nContent-Length: 5",
+                    "Content-Length: 5\r\nContent-Length: 0"):
+        s = socket.create_connection((host, int(port)), timeout=30)
+        s.sendall(f"POST /tokenize HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n0\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        answer = b""
+        try:
+            while data := s.recv(4096):
+                answer += data
+        except ConnectionResetError:
+            pass
+        s.close()
+        check(f"{framing!r}: a body with two lengths is 400, and what follows it is not read",
+              answer.startswith(b"HTTP/1.1 400") and answer.count(b"HTTP/1.1") == 1, answer)
+
+
 def test_clients_that_go(server):
     for stream in (False, True):
         server.tell("hold")
@@ -354,7 +371,7 @@ def main():
     test_loading()
     test_keys()
     server = Server()
-    for part in (test_routes, test_bodies, test_bad_fields, test_answers, test_grpc_chat, test_clients_that_go,
+    for part in (test_routes, test_bodies, test_bad_fields, test_answers, test_grpc_chat, test_framing, test_clients_that_go,
                  test_slow_client, test_heavy_requests, test_many):
         part(server)
     server.stop()
