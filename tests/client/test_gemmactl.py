@@ -134,7 +134,8 @@ def test_json_is_one_object_for_each_event():
                  ok(s, "generate", "--json", "--prompt-logprobs", "1", "a b").splitlines()]
         same(lines[0], {"prompt": {"token_ids": [2, 7], "cached_tokens": 0, "logprobs": [
             {"token_id": 7, "logprob": -0.2, "top": []}]}})
-        same(lines[1], {"delta": {"index": 0, "text": "a ", "token_ids": [], "logprobs": []}})
+        same(lines[1], {"delta": {"index": 0, "text": "a ", "token_ids": [], "logprobs": [],
+                                  "kind": "CONTENT"}})
         same(lines[-1], {"finish": {"index": 0, "reason": "STOP", "usage": {
             "prompt_tokens": 3, "completion_tokens": 2, "cached_tokens": 0}}})
 
