@@ -137,7 +137,8 @@ def test_json_is_one_object_for_each_event():
         same(lines[1], {"delta": {"index": 0, "text": "a ", "token_ids": [], "logprobs": [],
                                   "kind": "CONTENT"}})
         same(lines[-1], {"finish": {"index": 0, "reason": "STOP", "usage": {
-            "prompt_tokens": 3, "completion_tokens": 2, "cached_tokens": 0}}})
+            "prompt_tokens": 3, "completion_tokens": 2, "cached_tokens": 0,
+            "reasoning_tokens": 0}}})
 
 
 def test_json_of_what_json_has_not_is_null():
