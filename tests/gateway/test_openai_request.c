@@ -292,8 +292,8 @@ TEST(a_form_of_the_answer_is_a_grammar)
 {
     static const char *const forms[] = {
         "\"response_format\":{\"type\":\"json_object\"}",
-        "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":{\"enum\":[1]}}"
-        "}",
+        ("\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":{\"enum\":[1]}}"
+         "}"),
         "\"guided_choice\":[\"a\",\"b\"]",
         "\"guided_regex\":\"a+\"",
         "\"guided_json\":\"{}\"",
