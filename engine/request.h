@@ -18,6 +18,14 @@ struct logit_bias {
 };
 
 struct grammar; /* text/grammar/grammar.h */
+struct media;   /* media/media.h */
+
+/* A part of media, whose soft tokens are prompt tokens first .. first + n_tokens - 1. */
+struct request_part {
+    struct media *media; /* the engine takes a reference of its own */
+    uint32_t part;
+    uint32_t first;
+};
 
 #define REQUEST_NO_THINKING_BUDGET UINT32_MAX /* CONSTRAINT_NO_BUDGET */
 
@@ -53,6 +61,9 @@ struct request {
     bool split_reasoning;
     uint32_t thinking_budget; /* with split_reasoning: reasoning tokens, then the channel is closed
                                  for the model; or REQUEST_NO_THINKING_BUDGET */
+    const struct request_part *parts; /* [n_parts], first ascending; the prompt has placeholders there
+                                         and nowhere else */
+    size_t n_parts;
     struct grammar *grammar;  /* of the answer, not of the thinking; the engine takes a reference of
                                  its own. NULL: any text */
 };
