@@ -63,7 +63,7 @@ static void begin_queries(const struct attention_task *task, struct unit *unit,
             scratch->queries[a] = (struct query){
                 .out = task->out + head * v_dim,
                 .first = attention_first_key(position, task->window),
-                .end = position + 1,
+                .end = attention_last_key(task->batch, unit->sequence, row) + 1,
                 .max = -INFINITY,
             };
             memset(scratch->values[a], 0, v_dim * sizeof(float));
@@ -236,7 +236,8 @@ static bool together_is_sooner(const struct attention_task *task, uint32_t n_thr
         uint32_t in_sequence = unit.row - task->batch->row_offsets[unit.sequence];
         uint32_t position = task->batch->first_position[unit.sequence] + in_sequence;
         uint32_t first = attention_first_key(position, task->window) / SPLIT;
-        uint32_t n_splits = (position + unit.n_rows - 1) / SPLIT - first + 1;
+        uint32_t last = attention_last_key(task->batch, unit.sequence, unit.row + unit.n_rows - 1);
+        uint32_t n_splits = last / SPLIT - first + 1;
         longest = larger(longest, n_splits);
         rounds += (n_splits + n_threads - 1) / n_threads;
     }

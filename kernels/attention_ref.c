@@ -83,7 +83,8 @@ static void attention_paged(float *out, const float *q, uint32_t n_heads,
                 struct head head = {view, batch->block_tables[s], h / group};
                 attend(out + (r * n_heads + h) * view->v_dim,
                        q + (r * n_heads + h) * query_head_width(view), &head,
-                       attention_first_key(position, window), position, values);
+                       attention_first_key(position, window), attention_last_key(batch, s, r),
+                       values);
             }
         }
     }

@@ -106,6 +106,9 @@ struct attention_batch {
     const uint32_t *row_offsets;         /* [n_seqs + 1] */
     const uint32_t *first_position;      /* [n_seqs] */
     const uint32_t *const *block_tables; /* [n_seqs] -> page id by position / page_tokens */
+    /* [n_rows]: the last position that a row sees, its own or a later one that has been written,
+     * not descending in a sequence (image blocks); NULL: its own. */
+    const uint32_t *last_positions;
 };
 
 #endif

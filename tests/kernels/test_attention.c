@@ -11,6 +11,7 @@ struct attention_case {
     uint32_t page_tokens, window;
     uint32_t n_seqs;
     uint32_t first[MAX_SEQS], n_rows[MAX_SEQS]; // of each sequence
+    uint32_t block, n_block; // rows of the case that see each other; 0: none
 };
 
 static const struct attention_case cases[] = {
@@ -30,6 +31,12 @@ static const struct attention_case cases[] = {
     {4, 2, 32, 32, 16, 0, 2, {2600, 10}, {2, 1}},
     {2, 1, 16, 40, 16, 700, 1, {1600}, {5}},
     {1, 1, 16, 16, 16, 0, 1, {70000}, {1}}, // more than threads keep at once
+    // image blocks: inside a sequence, a whole one, longer than the window, over a split's end
+    {2, 1, 32, 32, 16, 0, 2, {3, 5}, {17, 9}, 4, 8},
+    {4, 2, 64, 64, 16, 8, 1, {40}, {6}, 0, 6},
+    {8, 1, 64, 64, 16, 16, 2, {7, 30}, {70, 3}, 5, 40},
+    {2, 2, 16, 40, 16, 0, 1, {490}, {60}, 10, 33},
+    {8, 1, 256, 256, 32, 512, 1, {1500}, {50}, 1, 48},
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 
@@ -135,6 +142,27 @@ static void free_inputs(struct attention_inputs *in)
     free(in->scales);
 }
 
+enum { MAX_ROWS = 4096 };
+
+// The last position that each row of a call sees. Rows [block, block + n_block) of the case stand in
+// one sequence.
+static const uint32_t *see_blocks(const struct attention_case *c, size_t first,
+                                  const struct attention_batch *batch, uint32_t *last)
+{
+    if (c->n_block == 0)
+        return NULL;
+    ASSERT(batch->n_rows <= MAX_ROWS);
+    for (uint32_t s = 0; s < batch->n_seqs; s++) {
+        for (uint32_t r = batch->row_offsets[s]; r < batch->row_offsets[s + 1]; r++) {
+            size_t row = first + r; // of the case
+            last[r] = batch->first_position[s] + r - batch->row_offsets[s];
+            if (row >= c->block && row < c->block + c->n_block)
+                last[r] += (uint32_t)(c->block + c->n_block - 1 - row);
+        }
+    }
+    return last;
+}
+
 // Rows [first, first + n) of the case: each sequence with those of its rows that are among them.
 static void run_attention(const struct row_op *op, const struct ops *ops,
                           struct device_stream *stream, size_t first, size_t n_rows, float *out)
@@ -158,6 +186,8 @@ static void run_attention(const struct row_op *op, const struct ops *ops,
         .first_position = positions,
         .block_tables = in->block_tables,
     };
+    uint32_t last[MAX_ROWS];
+    batch.last_positions = see_blocks(in->c, first, &batch, last);
     ops->attention_paged(out, in->q + first * in->c->n_heads * query_head_width(&in->view),
                          in->c->n_heads, &in->view, &batch, in->c->window, stream);
 }
