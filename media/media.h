@@ -12,10 +12,10 @@
 
 enum media_kind { MEDIA_IMAGE, MEDIA_VIDEO, MEDIA_AUDIO };
 
-#define MEDIA_MAX_PARTS 32        /* frames of a video */
-#define MEDIA_PATCH_PIXELS 16     /* a side of a patch */
-#define MEDIA_PATCH_BYTES 768     /* [row, column, channel] u8 */
-#define MEDIA_TOKEN_PATCHES 9     /* 3 x 3 patches become a soft token */
+#define MEDIA_MAX_PARTS 32    /* frames of a video */
+#define MEDIA_PATCH_PIXELS 16 /* a side of a patch */
+#define MEDIA_PATCH_BYTES 768 /* [row, column, channel] u8 */
+#define MEDIA_TOKEN_PATCHES 9 /* 3 x 3 patches become a soft token */
 #define MEDIA_MAX_IMAGE_TOKENS 1120
 #define MEDIA_MAX_AUDIO_TOKENS 750
 #define MEDIA_MEL_BINS 128
@@ -40,6 +40,9 @@ struct media {
     struct media_part parts[MEDIA_MAX_PARTS];
 };
 
+/* With one reference and no parts yet: whoever makes it fills them in before anyone else sees it.
+ * memory: what the parts' data will point into, made by mmap; the media unmap it. */
+struct media *media_create(enum media_kind kind, void *memory, size_t n_bytes);
 struct media *media_ref(struct media *media);
 void media_drop(struct media *media); /* NULL is fine */
 

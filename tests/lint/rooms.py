@@ -31,6 +31,10 @@ PACKAGES = {
     "mpi.h": {"tp"},
     "hwloc": {"tp", "device"},
     "yaml.h": {"daemon"},
+    "libav": {"media"},
+    "libsw": {"media"},
+    "seccomp.h": {"media"},
+    "webp/": {"media"},
 }
 
 
