@@ -6,13 +6,24 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "media/media.h"
+#include "model/encoder.h"
+
 #define MAX_GROUPS (sizeof((struct step_limits *)0)->n_pages / sizeof(uint32_t))
+
+static bool media_limits_valid(const struct step_limits *limits)
+{
+    if (limits->n_cache_rows == 0)
+        return limits->max_encode_parts == 0;
+    return limits->n_cache_rows % STEP_CACHE_PAGE_ROWS == 0 && limits->max_encode_parts >= 1 &&
+           limits->max_encode_parts <= STEP_MAX_ENCODE_PARTS;
+}
 
 static bool limits_valid(const struct step_limits *limits)
 {
     return limits->max_slots >= 1 && limits->max_slots <= STEP_MAX_SLOTS && limits->max_rows >= 1 &&
            limits->max_positions >= 1 && limits->vocab_size >= 1 && limits->page_tokens >= 1 &&
-           limits->n_groups <= MAX_GROUPS;
+           limits->n_groups <= MAX_GROUPS && media_limits_valid(limits);
 }
 
 // A page is updated when its first position gets a row, so a sequence's n rows bring at most
@@ -32,16 +43,30 @@ static bool add_array(size_t *bytes, size_t n, size_t size)
            !__builtin_add_overflow(*bytes, array, bytes);
 }
 
-// 0 on overflow.
-static size_t message_bytes(size_t n_starts, size_t n_page_updates, size_t n_seqs, size_t n_rows,
-                            size_t blob_bytes)
+// Of a message with these counts; 0 on overflow.
+static size_t message_bytes(const struct step_header *h)
 {
-    size_t bytes = sizeof(struct step_header);
-    bool fits = add_array(&bytes, n_starts, sizeof(struct step_start)) &&
-                add_array(&bytes, n_page_updates, sizeof(struct step_page_update)) &&
-                add_array(&bytes, n_seqs, sizeof(struct step_seq)) &&
-                add_array(&bytes, n_rows, sizeof(uint32_t)) && add_array(&bytes, blob_bytes, 1);
+    size_t bytes = sizeof *h;
+    bool fits = add_array(&bytes, h->encode.n_parts, sizeof(struct step_encode_part)) &&
+                add_array(&bytes, h->n_starts, sizeof(struct step_start)) &&
+                add_array(&bytes, h->n_page_updates, sizeof(struct step_page_update)) &&
+                add_array(&bytes, h->encode.n_stores, sizeof(struct step_cache_rows)) &&
+                add_array(&bytes, h->n_splices, sizeof(struct step_cache_rows)) &&
+                add_array(&bytes, h->n_seqs, sizeof(struct step_seq)) &&
+                add_array(&bytes, h->n_rows, sizeof(uint32_t)) &&
+                add_array(&bytes, h->blob_bytes, 1);
     return fits ? bytes : 0;
+}
+
+// Each page of the encoder cache is of one part.
+uint32_t step_max_stores(const struct step_limits *limits)
+{
+    return limits->n_cache_rows / STEP_CACHE_PAGE_ROWS;
+}
+
+uint32_t step_max_splices(const struct step_limits *limits)
+{
+    return limits->n_cache_rows > 0 ? limits->max_rows : 0;
 }
 
 size_t step_masks_bytes(uint32_t n_masks, uint32_t n_words)
@@ -75,8 +100,19 @@ size_t step_max_bytes(const struct step_limits *limits)
 {
     if (!limits_valid(limits) || max_mask_words(limits) == 0)
         return 0;
-    size_t step = message_bytes(limits->max_slots, step_max_page_updates(limits), limits->max_slots,
-                                limits->max_rows, limits->max_blob_bytes);
+    size_t max_page_updates = step_max_page_updates(limits);
+    if (max_page_updates > UINT32_MAX)
+        return 0;
+    struct step_header most = {
+        .n_starts = limits->max_slots,
+        .n_page_updates = (uint32_t)max_page_updates,
+        .n_seqs = limits->max_slots,
+        .n_rows = limits->max_rows,
+        .blob_bytes = limits->max_blob_bytes,
+        .n_splices = step_max_splices(limits),
+        .encode = {.n_parts = limits->max_encode_parts, .n_stores = step_max_stores(limits)},
+    };
+    size_t step = message_bytes(&most);
     size_t masks = step_masks_bytes(limits->max_slots, max_mask_words(limits));
     return step > 0 && step < masks ? masks : step;
 }
@@ -104,8 +140,18 @@ static enum status check_header(const struct step_header *h, size_t n,
     REQUIRE(h->n_rows <= limits->max_rows, "n_rows", h->n_rows, limits->max_rows);
     REQUIRE(h->blob_bytes <= limits->max_blob_bytes, "blob_bytes", h->blob_bytes,
             limits->max_blob_bytes);
-    size_t wanted = message_bytes(h->n_starts, h->n_page_updates, h->n_seqs, h->n_rows,
-                                  h->blob_bytes);
+    REQUIRE(h->n_splices <= step_max_splices(limits), "n_splices", h->n_splices,
+            step_max_splices(limits));
+    const struct step_encode *encode = &h->encode;
+    REQUIRE(encode->n_parts <= limits->max_encode_parts, "encode.n_parts", encode->n_parts,
+            limits->max_encode_parts);
+    REQUIRE(encode->n_stores <= step_max_stores(limits), "encode.n_stores", encode->n_stores,
+            step_max_stores(limits));
+    if (encode->n_units == 0)
+        REQUIRE(encode->n_parts == 0 && encode->n_stores == 0, "encode.n_units", 0, 1);
+    else
+        REQUIRE(limits->max_encode_parts > 0, "encode.n_units", encode->n_units, 0);
+    size_t wanted = message_bytes(h);
     REQUIRE(wanted == n, "its length", n, wanted);
     return STATUS_OK;
 }
@@ -212,6 +258,119 @@ static enum status check_seqs(const struct step *step, const struct step_limits 
     return STATUS_OK;
 }
 
+// Of a part whose grid or frames are in range.
+static enum status check_part_data(const struct step_encode_part *part, uint64_t bytes,
+                                   const struct step_limits *limits, struct error *err)
+{
+    REQUIRE(part->data_bytes == bytes, "a part's data_bytes", part->data_bytes, bytes);
+    REQUIRE(part->data_offset % STEP_MEDIA_ALIGNMENT == 0, "a part's data_offset",
+            part->data_offset, STEP_MEDIA_ALIGNMENT);
+    REQUIRE(bytes <= limits->media_bytes && part->data_offset <= limits->media_bytes - bytes,
+            "the end of a part's data", part->data_offset + bytes, limits->media_bytes);
+    return STATUS_OK;
+}
+
+static enum status check_image(const struct step_encode_part *part, uint64_t *n_patches,
+                               const struct step_limits *limits, struct error *err)
+{
+    const uint32_t most = MEDIA_MAX_IMAGE_TOKENS * MEDIA_TOKEN_PATCHES;
+    const uint32_t sides[] = {part->grid_width, part->grid_height};
+    for (int i = 0; i < 2; i++)
+        REQUIRE(sides[i] >= 3 && sides[i] % 3 == 0 && sides[i] <= most, "a side of a part's grid",
+                sides[i], most);
+    uint64_t patches = (uint64_t)sides[0] * sides[1];
+    REQUIRE(patches <= most, "a part's patches", patches, most);
+    REQUIRE(part->is_frame <= 1, "is_frame", part->is_frame, 1);
+    REQUIRE(part->n_frames == 0, "an image's n_frames", part->n_frames, 0);
+    *n_patches += patches;
+    REQUIRE(*n_patches <= limits->max_job_patches, "a job's patches", *n_patches,
+            limits->max_job_patches);
+    return check_part_data(part, patches * MEDIA_PATCH_BYTES, limits, err);
+}
+
+static enum status check_clip(const struct step_encode_part *part, uint64_t *n_frames,
+                              const struct step_limits *limits, struct error *err)
+{
+    REQUIRE(part->n_frames >= 1, "a clip's n_frames", part->n_frames, 1);
+    REQUIRE(part->grid_width == 0 && part->grid_height == 0 && part->is_frame == 0,
+            "a clip's grid_width", part->grid_width, 0);
+    *n_frames += part->n_frames;
+    REQUIRE(*n_frames <= limits->max_job_frames, "a job's frames", *n_frames,
+            limits->max_job_frames);
+    uint64_t mel_bytes = (uint64_t)part->n_frames * MEDIA_MEL_BINS * sizeof(float);
+    uint64_t raw_bytes = (uint64_t)part->n_frames * MEDIA_RAW_FRAME_SAMPLES * sizeof(float);
+    bool is_raw = part->data_bytes == raw_bytes;
+    return check_part_data(part, is_raw ? raw_bytes : mel_bytes, limits, err);
+}
+
+static enum status check_encode_parts(const struct step *step, const struct step_limits *limits,
+                                      struct error *err)
+{
+    uint64_t size = 0; // patches or frames
+    for (uint32_t i = 0; i < step->header->encode.n_parts; i++) {
+        const struct step_encode_part *part = &step->encode_parts[i];
+        REQUIRE(part->kind == ENCODER_VISION || part->kind == ENCODER_AUDIO, "a part's kind",
+                part->kind, ENCODER_AUDIO);
+        REQUIRE(part->kind == step->encode_parts[0].kind, "the kind of a job's part", part->kind,
+                step->encode_parts[0].kind);
+        enum status st = part->kind == ENCODER_VISION ? check_image(part, &size, limits, err)
+                                                      : check_clip(part, &size, limits, err);
+        if (st != STATUS_OK)
+            return st;
+    }
+    return STATUS_OK;
+}
+
+static enum status check_cache_rows(const struct step_cache_rows *rows,
+                                    const struct step_limits *limits, struct error *err)
+{
+    REQUIRE(rows->n >= 1, "the n of cache rows", rows->n, 1);
+    uint64_t end = (uint64_t)rows->cache_row + rows->n;
+    REQUIRE(end <= limits->n_cache_rows, "the end of cache rows", end, limits->n_cache_rows);
+    REQUIRE(rows->is_block <= 1, "is_block", rows->is_block, 1);
+    return STATUS_OK;
+}
+
+static enum status check_stores(const struct step *step, const struct step_limits *limits,
+                                struct error *err)
+{
+    uint64_t end = 0;
+    for (uint32_t i = 0; i < step->header->encode.n_stores; i++) {
+        const struct step_cache_rows *store = &step->stores[i];
+        enum status st = check_cache_rows(store, limits, err);
+        if (st != STATUS_OK)
+            return st;
+        REQUIRE(store->at == end, "where a store begins", store->at, end);
+        end += store->n;
+        REQUIRE(end <= limits->n_cache_rows, "the end of the stores", end, limits->n_cache_rows);
+    }
+    return STATUS_OK;
+}
+
+// Of sound sequences.
+static enum status check_splices(const struct step *step, const struct step_limits *limits,
+                                 struct error *err)
+{
+    uint64_t end = 0;
+    uint64_t seq_end = 0;
+    uint32_t n_seqs = 0; // up to the one at hand
+    for (uint32_t i = 0; i < step->header->n_splices; i++) {
+        const struct step_cache_rows *splice = &step->splices[i];
+        enum status st = check_cache_rows(splice, limits, err);
+        if (st != STATUS_OK)
+            return st;
+        REQUIRE(splice->at >= end, "where a splice begins", splice->at, end);
+        end = (uint64_t)splice->at + splice->n;
+        REQUIRE(end <= step->header->n_rows, "a splice's end", end, step->header->n_rows);
+        while (seq_end <= splice->at)
+            seq_end += step->seqs[n_seqs++].n_rows;
+        REQUIRE(end <= seq_end, "the end of a sequence's splice", end, seq_end);
+        REQUIRE(!(step->seqs[n_seqs - 1].flags & STEP_TOKEN_FROM_SLOT),
+                "a splice of a token from its slot", splice->at, 0);
+    }
+    return STATUS_OK;
+}
+
 static enum status check_place(const void *message, size_t n, size_t header_bytes,
                                const struct step_limits *limits, struct error *err)
 {
@@ -231,9 +390,13 @@ enum status step_open(const void *message, size_t n, const struct step_limits *l
         st = check_header(header, n, limits, err);
     if (st != STATUS_OK)
         return st;
-    struct step step = {.header = header, .starts = (const struct step_start *)(header + 1)};
+    struct step step = {.header = header,
+                        .encode_parts = (const struct step_encode_part *)(header + 1)};
+    step.starts = (const struct step_start *)(step.encode_parts + header->encode.n_parts);
     step.page_updates = (const struct step_page_update *)(step.starts + header->n_starts);
-    step.seqs = (const struct step_seq *)(step.page_updates + header->n_page_updates);
+    step.stores = (const struct step_cache_rows *)(step.page_updates + header->n_page_updates);
+    step.splices = step.stores + header->encode.n_stores;
+    step.seqs = (const struct step_seq *)(step.splices + header->n_splices);
     step.tokens = (const uint32_t *)(step.seqs + header->n_seqs);
     step.blob = (const unsigned char *)(step.tokens + header->n_rows);
     for (uint32_t i = 0; i < header->n_starts && st == STATUS_OK; i++)
@@ -242,6 +405,12 @@ enum status step_open(const void *message, size_t n, const struct step_limits *l
         st = check_page_update(&step.page_updates[i], limits, err);
     if (st == STATUS_OK)
         st = check_seqs(&step, limits, err);
+    if (st == STATUS_OK)
+        st = check_encode_parts(&step, limits, err);
+    if (st == STATUS_OK)
+        st = check_stores(&step, limits, err);
+    if (st == STATUS_OK)
+        st = check_splices(&step, limits, err);
     if (st == STATUS_OK)
         *out = step;
     return st;

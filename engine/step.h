@@ -19,6 +19,8 @@
 #define STEP_MAX_SLOTS 4096
 #define STEP_MAX_RANKS 8
 #define STEP_MAX_ENCODE_PARTS 64
+#define STEP_CACHE_PAGE_ROWS 16 /* the encoder cache is lent in pages of so many soft tokens */
+#define STEP_MEDIA_ALIGNMENT 64 /* of parts in the media file, bytes */
 
 struct step_limits {
     uint32_t max_slots;     /* sequences that run at once, 1..STEP_MAX_SLOTS */
@@ -29,17 +31,21 @@ struct step_limits {
     uint32_t page_tokens;
     uint32_t n_pages[4]; /* by group */
     uint32_t max_blob_bytes;
-    /* Where media are served, else 0: soft tokens that the encoder cache holds, parts of a job, and
-     * bytes of the media file. */
+    /* Where media are served, else 0: soft tokens that the encoder cache holds, a multiple of
+     * STEP_CACHE_PAGE_ROWS; parts of a job, of which all together have at most so many patches or
+     * audio frames; bytes of the media file. */
     uint32_t n_cache_rows;
     uint32_t max_encode_parts; /* at most STEP_MAX_ENCODE_PARTS */
+    uint32_t max_job_patches, max_job_frames;
     uint64_t media_bytes;
 };
 
 /* Work for the encoders in this step, before its rows (model/encoder.h). A job's first step names
- * its parts, its last one says where in the encoder cache the soft tokens go. One job at a time. */
+ * its parts, its last one says where in the encoder cache the soft tokens go, so that the rows of
+ * that step may have them. One job at a time. Such a step may have no sequences. */
 struct step_encode {
-    uint32_t n_units;  /* of the job that is under way; 0: nothing to encode */
+    uint32_t
+        n_units; /* of the job that is under way; 0: nothing to encode, and no parts or stores */
     uint32_t n_parts;  /* > 0: a new job begins with these */
     uint32_t n_stores; /* > 0: it ends */
     uint32_t reserved;
@@ -89,26 +95,28 @@ struct step_seq {
                             UINT32_MAX at the prompt's end */
 };
 
-/* One image, frame or clip of a job, as struct encoder_part. Its data are in the media file, which
- * the coordinator leaves alone until the job has ended. */
+/* One image, frame or clip of a job, as struct encoder_part; all of a job are of one kind. Its data
+ * are in the media file, which the coordinator leaves alone until the job has ended. */
 struct step_encode_part {
     uint32_t kind; /* enum encoder_kind */
     uint32_t is_frame;
     uint32_t grid_width, grid_height;
     uint32_t n_frames;
     uint32_t reserved;
-    uint64_t data_offset; /* a multiple of 64 */
-    uint64_t data_bytes;
+    uint64_t data_offset; /* a multiple of STEP_MEDIA_ALIGNMENT */
+    uint64_t data_bytes;  /* as the grid or the frames say (media/media.h) */
 };
 
 /* Rows of the encoder cache. As a store: soft tokens at .. at + n - 1 of the job go there. As a
- * splice: they are the embeddings of the step's rows at .. at + n - 1. */
+ * splice: they are the embeddings of the step's rows at .. at + n - 1, which are of one sequence.
+ */
 struct step_cache_rows {
     uint32_t at;
     uint32_t n;
     uint32_t cache_row;
-    uint32_t is_block; /* splice: image or frame; neighbouring block splices make one block, which a
-                          chunk holds whole (gemma4-model.md section 3.6) */
+    uint32_t is_block; /* splice: image or frame; neighbouring block splices of a sequence make one
+                          block, which a chunk holds whole where the model looks at it in both
+                          directions */
 };
 
 /* INVALID_ARGUMENT: a value that no step may carry (not finite, too many logprobs). */
@@ -118,20 +126,22 @@ NODISCARD enum status step_check_sampling(const struct sampling_params *sampling
 /* A checked view into a message. */
 struct step {
     const struct step_header *header;
+    const struct step_encode_part *encode_parts; /* [encode.n_parts] */
     const struct step_start *starts;             /* [n_starts] */
     const struct step_page_update *page_updates; /* [n_page_updates] */
+    const struct step_cache_rows *stores;        /* [encode.n_stores], from 0 on without gaps */
+    const struct step_cache_rows *splices;       /* [n_splices], at ascending, none overlaps */
     const struct step_seq *seqs;                 /* [n_seqs] */
     const uint32_t *tokens;                      /* [n_rows], by sequence */
     const unsigned char *blob;                   /* [blob_bytes] */
-    const struct step_encode_part *encode_parts; /* [encode.n_parts] */
-    const struct step_cache_rows *stores;        /* [encode.n_stores], at ascending */
-    const struct step_cache_rows *splices;       /* [n_splices], at ascending, none overlaps */
 };
 
 /* The longest of a step and its masks; 0 (and for the result likewise): the limits make no sense.
  * Messages stand at multiples of 8. */
 size_t step_max_bytes(const struct step_limits *limits);
 size_t step_max_page_updates(const struct step_limits *limits);
+uint32_t step_max_stores(const struct step_limits *limits);
+uint32_t step_max_splices(const struct step_limits *limits);
 /* INTERNAL: the message breaks a rule, which one. */
 NODISCARD enum status step_open(const void *message, size_t n, const struct step_limits *limits,
                                 struct step *out, struct error *err);
@@ -191,7 +201,7 @@ struct step_result_header {
     uint64_t step_id;
     uint32_t n_seqs;
     uint32_t n_logprobs; /* entries in the array behind the sequences */
-    uint64_t encode_ns; /* where the step's time went */
+    uint64_t encode_ns;  /* where the step's time went */
     uint64_t forward_ns;
     uint64_t sample_ns;
     uint64_t mask_wait_ns; /* of sample_ns: rank 0 was ready before the masks were there */

@@ -18,8 +18,11 @@ enum status step_builder_init(struct step_builder *b, const struct step_limits *
                          limits->vocab_size, limits->page_tokens, limits->n_groups);
     *b = (struct step_builder){.limits = *limits};
     b->max_page_updates = (uint32_t)step_max_page_updates(limits);
+    b->encode_parts = mem_zeroed(limits->max_encode_parts, sizeof *b->encode_parts);
     b->starts = mem_zeroed(limits->max_slots, sizeof *b->starts);
     b->page_updates = mem_zeroed(b->max_page_updates, sizeof *b->page_updates);
+    b->stores = mem_zeroed(step_max_stores(limits), sizeof *b->stores);
+    b->splices = mem_zeroed(step_max_splices(limits), sizeof *b->splices);
     b->seqs = mem_zeroed(limits->max_slots, sizeof *b->seqs);
     b->tokens = mem_zeroed(limits->max_rows, sizeof *b->tokens);
     b->blob = mem_zeroed(limits->max_blob_bytes, 1);
@@ -28,8 +31,11 @@ enum status step_builder_init(struct step_builder *b, const struct step_limits *
 
 void step_builder_finish(struct step_builder *b)
 {
+    free(b->encode_parts);
     free(b->starts);
     free(b->page_updates);
+    free(b->stores);
+    free(b->splices);
     free(b->seqs);
     free(b->tokens);
     free(b->blob);
@@ -84,6 +90,24 @@ uint32_t *step_builder_add_seq(struct step_builder *b, const struct step_seq *se
     return tokens;
 }
 
+void step_builder_add_encode_part(struct step_builder *b, const struct step_encode_part *part)
+{
+    CHECK(b->header.encode.n_parts < b->limits.max_encode_parts);
+    b->encode_parts[b->header.encode.n_parts++] = *part;
+}
+
+void step_builder_add_store(struct step_builder *b, const struct step_cache_rows *store)
+{
+    CHECK(b->header.encode.n_stores < step_max_stores(&b->limits));
+    b->stores[b->header.encode.n_stores++] = *store;
+}
+
+void step_builder_add_splice(struct step_builder *b, const struct step_cache_rows *splice)
+{
+    CHECK(b->header.n_splices < step_max_splices(&b->limits));
+    b->splices[b->header.n_splices++] = *splice;
+}
+
 static unsigned char *write_array(unsigned char *at, const void *array, size_t n, size_t size)
 {
     if (n)
@@ -96,8 +120,11 @@ size_t step_builder_write(const struct step_builder *b, void *memory)
     const struct step_header *h = &b->header;
     unsigned char *at = memory;
     at = write_array(at, h, 1, sizeof *h);
+    at = write_array(at, b->encode_parts, h->encode.n_parts, sizeof *b->encode_parts);
     at = write_array(at, b->starts, h->n_starts, sizeof *b->starts);
     at = write_array(at, b->page_updates, h->n_page_updates, sizeof *b->page_updates);
+    at = write_array(at, b->stores, h->encode.n_stores, sizeof *b->stores);
+    at = write_array(at, b->splices, h->n_splices, sizeof *b->splices);
     at = write_array(at, b->seqs, h->n_seqs, sizeof *b->seqs);
     at = write_array(at, b->tokens, h->n_rows, sizeof *b->tokens);
     at = write_array(at, b->blob, h->blob_bytes, 1);

@@ -11,8 +11,11 @@
 struct step_builder {
     struct step_limits limits;
     struct step_header header; /* counts so far */
+    struct step_encode_part *encode_parts;
     struct step_start *starts;
     struct step_page_update *page_updates;
+    struct step_cache_rows *stores;
+    struct step_cache_rows *splices;
     struct step_seq *seqs;
     uint32_t *tokens;
     unsigned char *blob;
@@ -35,6 +38,12 @@ void step_builder_add_start(struct step_builder *builder, uint32_t slot,
 void step_builder_add_page(struct step_builder *builder, const struct step_page_update *update);
 /* Returns the place of seq->n_rows tokens, which the caller fills in. */
 uint32_t *step_builder_add_seq(struct step_builder *builder, const struct step_seq *seq);
+
+/* Work for the encoders; header.encode.n_units is the caller's to set. */
+void step_builder_add_encode_part(struct step_builder *builder,
+                                  const struct step_encode_part *part);
+void step_builder_add_store(struct step_builder *builder, const struct step_cache_rows *store);
+void step_builder_add_splice(struct step_builder *builder, const struct step_cache_rows *splice);
 
 /* Writes the message to memory of step_max_bytes; returns its length. */
 size_t step_builder_write(const struct step_builder *builder, void *memory);

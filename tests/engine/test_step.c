@@ -3,6 +3,8 @@
 
 #include "base/mem.h"
 #include "engine/step_builder.h"
+#include "media/media.h"
+#include "model/encoder.h"
 
 static const struct step_limits limits = {
     .max_slots = 4,
@@ -13,7 +15,35 @@ static const struct step_limits limits = {
     .page_tokens = 8,
     .n_pages = {10, 5},
     .max_blob_bytes = 64,
+    .n_cache_rows = 64,
+    .max_encode_parts = 3,
+    .max_job_patches = 40,
+    .max_job_frames = 8,
+    .media_bytes = 65536,
 };
+
+// An image of two soft tokens and a frame of one begin a job and end it.
+static void add_encode_work(struct step_builder *builder)
+{
+    builder->header.encode.n_units = 5;
+    step_builder_add_encode_part(builder,
+                                 &(struct step_encode_part){.kind = ENCODER_VISION,
+                                                            .grid_width = 6,
+                                                            .grid_height = 3,
+                                                            .data_offset = 128,
+                                                            .data_bytes = 18 * MEDIA_PATCH_BYTES});
+    step_builder_add_encode_part(builder,
+                                 &(struct step_encode_part){.kind = ENCODER_VISION,
+                                                            .is_frame = 1,
+                                                            .grid_width = 3,
+                                                            .grid_height = 3,
+                                                            .data_offset = 32768,
+                                                            .data_bytes = 9 * MEDIA_PATCH_BYTES});
+    step_builder_add_store(builder, &(struct step_cache_rows){.at = 0, .n = 2, .cache_row = 62});
+    step_builder_add_store(builder, &(struct step_cache_rows){.at = 2, .n = 1, .cache_row = 0});
+    step_builder_add_splice(
+        builder, &(struct step_cache_rows){.at = 1, .n = 2, .cache_row = 62, .is_block = 1});
+}
 
 // A message with something in every array.
 static size_t write_message(void *memory)
@@ -28,6 +58,7 @@ static size_t write_message(void *memory)
     step_builder_add_start(&builder, 2, &sampling, NULL, 0, biases, 1);
     struct step_page_update update = {.group = 1, .slot = 1, .index = 12, .page = 4};
     step_builder_add_page(&builder, &update);
+    add_encode_work(&builder);
     struct step_seq prefill = {.slot = 1,
                                .first_position = 97,
                                .n_rows = 3,
@@ -65,6 +96,10 @@ TEST(a_message_comes_back_as_it_was_built)
     ASSERT_EQ(step.page_updates[0].page, 4);
     ASSERT_EQ(step.seqs[1].slot, 3);
     ASSERT_EQ(step.tokens[2], 42);
+    ASSERT_EQ(step.header->encode.n_units, 5);
+    ASSERT_EQ(step.encode_parts[1].data_offset, 32768);
+    ASSERT_EQ(step.stores[0].cache_row, 62);
+    ASSERT_EQ(step.splices[0].at, 1);
     ASSERT_EQ(((const uint32_t *)step.blob)[1], 49);
     free(message);
 }
@@ -78,17 +113,31 @@ TEST(limits_without_sense_have_no_message)
     bad = limits;
     bad.n_groups = 5;
     ASSERT_EQ(step_max_bytes(&bad), 0);
+    bad = limits;
+    bad.n_cache_rows = 63; // no whole pages
+    ASSERT_EQ(step_max_bytes(&bad), 0);
+    bad.n_cache_rows = 0; // but parts
+    ASSERT_EQ(step_max_bytes(&bad), 0);
+    bad = limits;
+    bad.max_encode_parts = 0; // but a cache
+    ASSERT_EQ(step_max_bytes(&bad), 0);
+    bad.max_encode_parts = STEP_MAX_ENCODE_PARTS + 1;
+    ASSERT_EQ(step_max_bytes(&bad), 0);
     struct step_builder builder;
     ASSERT_EQ(step_builder_init(&builder, &bad, NULL), STATUS_INVALID_ARGUMENT);
     struct step step;
-    uint64_t header[8] = {0};
-    ASSERT_EQ(step_open(header, sizeof header, &bad, &step, NULL), STATUS_INTERNAL);
+    struct step_header header = {0};
+    ASSERT_EQ(step_open(&header, sizeof header, &bad, &step, NULL), STATUS_INTERNAL);
 }
 
 // Where each field stands in the message above.
-#define AT_START(i) (32 + (i) * sizeof(struct step_start))
+#define AT_PART(i) (sizeof(struct step_header) + (i) * sizeof(struct step_encode_part))
+#define AT_START(i) (AT_PART(2) + (i) * sizeof(struct step_start))
 #define AT_UPDATE (AT_START(2))
-#define AT_SEQ(i) (AT_UPDATE + sizeof(struct step_page_update) + (i) * sizeof(struct step_seq))
+#define AT_STORE(i) \
+    (AT_UPDATE + sizeof(struct step_page_update) + (i) * sizeof(struct step_cache_rows))
+#define AT_SPLICE AT_STORE(2)
+#define AT_SEQ(i) (AT_STORE(3) + (i) * sizeof(struct step_seq))
 #define AT_TOKEN(i) (AT_SEQ(2) + (i)*4)
 #define AT_BLOB (AT_TOKEN(4))
 
@@ -105,6 +154,36 @@ static const struct {
     {"rows beyond the limits", offsetof(struct step_header, n_rows), 17},
     {"a row less", offsetof(struct step_header, n_rows), 3},
     {"a blob beyond the limits", offsetof(struct step_header, blob_bytes), UINT32_MAX},
+    {"splices beyond the limits", offsetof(struct step_header, n_splices), 17},
+    {"parts beyond the limits", offsetof(struct step_header, encode.n_parts), 4},
+    {"stores beyond the limits", offsetof(struct step_header, encode.n_stores), 5},
+    {"parts and no units", offsetof(struct step_header, encode.n_units), 0},
+    {"an unknown kind of part", AT_PART(0) + offsetof(struct step_encode_part, kind), 2},
+    {"parts of two kinds", AT_PART(1) + offsetof(struct step_encode_part, kind), ENCODER_AUDIO},
+    {"neither image nor frame", AT_PART(0) + offsetof(struct step_encode_part, is_frame), 2},
+    {"an image without width", AT_PART(0) + offsetof(struct step_encode_part, grid_width), 0},
+    {"a side of no whole tokens", AT_PART(0) + offsetof(struct step_encode_part, grid_height), 4},
+    {"a side that overflows", AT_PART(0) + offsetof(struct step_encode_part, grid_width),
+     0xFFFFFFFC},
+    {"a grid of other data", AT_PART(0) + offsetof(struct step_encode_part, grid_width), 9},
+    {"an image with frames", AT_PART(0) + offsetof(struct step_encode_part, n_frames), 1},
+    {"data at an odd place", AT_PART(0) + offsetof(struct step_encode_part, data_offset), 8},
+    {"data behind the file", AT_PART(1) + offsetof(struct step_encode_part, data_offset), 65536},
+    {"data far behind the file", AT_PART(1) + offsetof(struct step_encode_part, data_offset) + 4,
+     UINT32_MAX},
+    {"data of another length", AT_PART(1) + offsetof(struct step_encode_part, data_bytes), 6911},
+    {"a store that begins late", AT_STORE(0), 1},
+    {"stores with a gap", AT_STORE(1), 3},
+    {"stores that overlap", AT_STORE(1), 1},
+    {"a store of nothing", AT_STORE(1) + offsetof(struct step_cache_rows, n), 0},
+    {"a store behind the cache", AT_STORE(0) + offsetof(struct step_cache_rows, cache_row), 63},
+    {"a store that overflows", AT_STORE(1) + offsetof(struct step_cache_rows, n), UINT32_MAX},
+    {"a splice behind its sequence", AT_SPLICE, 2},
+    {"a splice of a token from its slot", AT_SPLICE, 3},
+    {"a splice behind the rows", AT_SPLICE, UINT32_MAX},
+    {"a splice of nothing", AT_SPLICE + offsetof(struct step_cache_rows, n), 0},
+    {"a splice from behind the cache", AT_SPLICE + offsetof(struct step_cache_rows, cache_row), 63},
+    {"a block that is no bool", AT_SPLICE + offsetof(struct step_cache_rows, is_block), 2},
     {"a start in no slot", AT_START(0) + offsetof(struct step_start, slot), 4},
     {"stop ids behind the blob", AT_START(0) + offsetof(struct step_start, n_stop_ids), 6},
     {"a number of stop ids that overflows", AT_START(0) + offsetof(struct step_start, n_stop_ids),
@@ -157,6 +236,69 @@ TEST(every_broken_rule_is_noticed_and_named)
             test_fail(__FILE__, __LINE__, "not noticed: %s", corruptions[i].what);
         free(message);
     }
+}
+
+static enum status open_job(const struct step_encode_part *parts, uint32_t n_parts,
+                            struct error *err)
+{
+    struct step_builder builder;
+    ASSERT_OK(step_builder_init(&builder, &limits, NULL));
+    step_builder_begin(&builder, 1);
+    builder.header.encode.n_units = 1;
+    for (uint32_t i = 0; i < n_parts; i++)
+        step_builder_add_encode_part(&builder, &parts[i]);
+    void *message = mem_zeroed(step_max_bytes(&limits), 1);
+    size_t n = step_builder_write(&builder, message);
+    step_builder_finish(&builder);
+    struct step step;
+    enum status st = step_open(message, n, &limits, &step, err);
+    free(message);
+    return st;
+}
+
+TEST(a_job_is_taken_up_to_its_limits_and_without_sequences)
+{
+    struct error err = {0};
+    struct step_encode_part image = {.kind = ENCODER_VISION,
+                                     .grid_width = 3,
+                                     .grid_height = 6,
+                                     .data_bytes = 18 * MEDIA_PATCH_BYTES};
+    struct step_encode_part parts[3] = {image, image, image};
+    ASSERT_OK_ERR(open_job(parts, 2, &err), err);
+    ASSERT_EQ(open_job(parts, 3, &err), STATUS_INTERNAL); // 54 patches
+    struct step_encode_part mel = {
+        .kind = ENCODER_AUDIO, .n_frames = 3, .data_bytes = 3 * MEDIA_MEL_BINS * sizeof(float)};
+    struct step_encode_part raw = mel;
+    raw.data_bytes = 3 * MEDIA_RAW_FRAME_SAMPLES * sizeof(float);
+    struct step_encode_part clips[3] = {mel, raw, mel};
+    ASSERT_OK_ERR(open_job(clips, 2, &err), err);
+    ASSERT_EQ(open_job(clips, 3, &err), STATUS_INTERNAL); // 9 frames
+    clips[0].data_bytes += 4;
+    ASSERT_EQ(open_job(clips, 1, &err), STATUS_INTERNAL);
+    clips[0] = mel;
+    clips[0].grid_width = 3;
+    ASSERT_EQ(open_job(clips, 1, &err), STATUS_INTERNAL);
+    clips[0] = mel;
+    clips[0].n_frames = 0;
+    clips[0].data_bytes = 0;
+    ASSERT_EQ(open_job(clips, 1, &err), STATUS_INTERNAL);
+    ASSERT_OK_ERR(open_job(NULL, 0, &err), err); // goes on with one
+}
+
+TEST(without_media_there_is_no_encode_work)
+{
+    struct step_limits text = limits;
+    text.n_cache_rows = 0;
+    text.max_encode_parts = 0;
+    struct {
+        struct step_header header;
+    } message = {.header = {.step_id = 1}};
+    struct step step;
+    ASSERT_OK(step_open(&message, sizeof message, &text, &step, NULL));
+    message.header.encode.n_units = 1;
+    ASSERT_EQ(step_open(&message, sizeof message, &text, &step, NULL), STATUS_INTERNAL);
+    ASSERT_EQ(step_max_splices(&text), 0);
+    ASSERT_EQ(step_max_stores(&text), 0);
 }
 
 TEST(a_message_of_another_length_or_place_is_refused)

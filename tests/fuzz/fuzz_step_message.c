@@ -19,7 +19,30 @@ static const struct step_limits limits = {
     .page_tokens = 8,
     .n_pages = {10, 5},
     .max_blob_bytes = 64,
+    .n_cache_rows = 64,
+    .max_encode_parts = 3,
+    .max_job_patches = 40,
+    .max_job_frames = 8,
+    .media_bytes = 65536,
 };
+
+static void check_media(const struct step *step)
+{
+    for (uint32_t i = 0; i < step->header->encode.n_parts; i++) {
+        const struct step_encode_part *part = &step->encode_parts[i];
+        CHECK(part->grid_width % 3 == 0 && part->grid_height % 3 == 0);
+        CHECK(part->grid_width * part->grid_height <= limits.max_job_patches);
+        CHECK(part->n_frames <= limits.max_job_frames);
+        CHECK(part->data_offset + part->data_bytes <= limits.media_bytes);
+        CHECK(part->data_offset % STEP_MEDIA_ALIGNMENT == 0);
+    }
+    for (uint32_t i = 0; i < step->header->encode.n_stores; i++)
+        CHECK(step->stores[i].cache_row + step->stores[i].n <= limits.n_cache_rows);
+    for (uint32_t i = 0; i < step->header->n_splices; i++) {
+        CHECK(step->splices[i].at + step->splices[i].n <= step->header->n_rows);
+        CHECK(step->splices[i].cache_row + step->splices[i].n <= limits.n_cache_rows);
+    }
+}
 
 static void check_step(const struct step *step)
 {
@@ -32,6 +55,7 @@ static void check_step(const struct step *step)
     CHECK(n_rows == step->header->n_rows && n_rows <= limits.max_rows);
     for (uint32_t i = 0; i < step->header->n_page_updates; i++)
         CHECK(step->page_updates[i].page < limits.n_pages[step->page_updates[i].group]);
+    check_media(step);
 }
 
 // As the executor walks them.
