@@ -41,6 +41,7 @@ struct text_model {
     float per_layer_scale;
     // The rows of the step that are still carried through the layers.
     struct attention_batch batch;
+    bool has_blocks; // some of them see later ones
     uint32_t n_kept;
 };
 
@@ -151,6 +152,41 @@ static void find_pages(struct text_model *model, const struct text_batch *batch)
     }
 }
 
+// The row behind the block that begins with splice *i, which then is the first one behind it: block
+// splices without a gap between them, of the sequence whose rows end at `end`.
+static uint32_t block_end(const struct text_batch *batch, uint32_t *i, uint32_t end)
+{
+    const struct text_splice *splices = batch->splices;
+    uint32_t row = splices[*i].row;
+    while (*i < batch->n_splices && splices[*i].is_block && splices[*i].row == row && row < end)
+        row += splices[(*i)++].n_rows;
+    return row;
+}
+
+// Which rows see beyond themselves (gemma4-model.md section 3.6).
+static void find_blocks(struct text_model *model, const struct text_batch *batch)
+{
+    struct text_buffers *b = &model->buffers;
+    model->has_blocks = false;
+    if (!model->c.config->bidirectional_images || batch->n_splices == 0)
+        return;
+    memcpy(b->last_positions, b->positions, batch->n_rows * sizeof *b->last_positions);
+    uint32_t seq = 0;
+    for (uint32_t i = 0; i < batch->n_splices;) {
+        uint32_t first = batch->splices[i].row;
+        while (first >= batch->row_offsets[seq + 1])
+            seq++;
+        if (!batch->splices[i].is_block) {
+            i++;
+            continue;
+        }
+        uint32_t end = block_end(batch, &i, batch->row_offsets[seq + 1]);
+        for (uint32_t r = first; r < end; r++)
+            b->last_positions[r] = b->positions[end - 1];
+        model->has_blocks = true;
+    }
+}
+
 // Positions, and the ids under which a token's embeddings are looked up: soft-token placeholders
 // take the pad row, as in the reference.
 static void read_batch(struct text_model *model, const struct text_batch *batch)
@@ -170,6 +206,7 @@ static void read_batch(struct text_model *model, const struct text_batch *batch)
         b->first_position[s] = batch->first_position[s];
     }
     b->row_offsets[batch->n_seqs] = batch->n_rows;
+    find_blocks(model, batch);
     model->batch = (struct attention_batch){
         .n_seqs = batch->n_seqs,
         .n_rows = batch->n_rows,
@@ -184,7 +221,18 @@ static void read_batch(struct text_model *model, const struct text_batch *batch)
     }
 }
 
-static enum status embed(struct text_model *model, struct error *err)
+static void splice_soft_tokens(struct text_model *model, const struct text_batch *batch)
+{
+    size_t hidden = model->c.config->hidden_size;
+    for (uint32_t i = 0; i < batch->n_splices; i++) {
+        const struct text_splice *splice = &batch->splices[i];
+        memcpy(model->buffers.hidden + splice->row * hidden, splice->rows,
+               splice->n_rows * hidden * sizeof(float));
+    }
+}
+
+static enum status embed(struct text_model *model, const struct text_batch *batch,
+                         struct error *err)
 {
     const struct model_config *config = model->c.config;
     const struct model_weights *w = model->c.weights;
@@ -197,6 +245,7 @@ static enum status embed(struct text_model *model, struct error *err)
     ops->embed_rows(b->hidden, &w->embed_tokens, b->embed_ids, n, w->vocab_begin,
                     model->embed_scale, model->c.stream);
     enum status st = tp_all_reduce(model->c.comm, b->hidden, (size_t)n * config->hidden_size, err);
+    splice_soft_tokens(model, batch);
     if (st != STATUS_OK || p == 0)
         return st;
     uint32_t width = config->num_hidden_layers * p;
@@ -237,7 +286,9 @@ static enum status attention_block(struct text_model *model, uint32_t l, struct 
                       w->k_norm, rope->cos, rope->sin, n, eps, stream);
     }
     model->batch.block_tables = b->block_tables + (size_t)group * model->c.max_seqs;
-    uint32_t window = layer->kind == LAYER_SLIDING ? config->sliding_window : 0;
+    bool sliding = layer->kind == LAYER_SLIDING;
+    uint32_t window = sliding ? config->sliding_window : 0;
+    model->batch.last_positions = sliding && model->has_blocks ? b->last_positions : NULL;
     ops->attention_paged(b->wide, b->query, n_heads, view, &model->batch, window, stream);
     ops->matmul_leaves(b->sums, hidden, b->wide, w->q_rows, n, &w->o, stream);
     enum status st = tp_all_reduce(model->c.comm, b->sums, (size_t)n * hidden, err);
@@ -327,6 +378,7 @@ static void keep_row(struct text_model *model, uint32_t to, uint32_t from)
     memcpy(b->per_layer + to * per_layer, b->per_layer + from * per_layer,
            per_layer * sizeof(float));
     b->positions[to] = b->positions[from];
+    b->last_positions[to] = b->last_positions[from];
     for (uint32_t i = 0; i < model->n_ropes; i++) {
         struct rope *rope = &model->ropes[i];
         size_t half = rope->head_dim / 2;
@@ -358,7 +410,7 @@ enum status text_model_forward(struct text_model *model, const struct text_batch
 {
     const struct model_config *config = model->c.config;
     read_batch(model, batch);
-    enum status st = embed(model, err);
+    enum status st = embed(model, batch, err);
     for (uint32_t l = 0; l < config->num_hidden_layers && st == STATUS_OK; l++) {
         if (l == config->first_kv_shared_layer)
             keep_wanted_rows(model, batch);

@@ -42,17 +42,27 @@ NODISCARD enum status text_model_create(const struct text_model_config *config,
                                         struct text_model **out, struct error *err);
 void text_model_destroy(struct text_model *model);
 
+/* Soft tokens (model/encoder.h) that take the place of embeddings. */
+struct text_splice {
+    uint32_t row, n_rows; /* of the batch; n_rows at least 1 */
+    const float *rows;    /* [n_rows, hidden_size] */
+    bool is_block; /* image or frame: neighbouring block splices of a sequence are one block, whose
+                      rows see each other where the model's images do (section 3.6) */
+};
+
 /* One step. Sequence s has rows row_offsets[s] .. row_offsets[s + 1] - 1 at consecutive positions
  * from first_position[s], in the tables' slot slots[s]. The hidden rows of its last
  * n_logits_rows[s] rows are kept. All of it was range-checked by step_open. */
 struct text_batch {
     uint32_t n_seqs;
     uint32_t n_rows;
-    const uint32_t *tokens;         /* [n_rows] */
-    const uint32_t *row_offsets;    /* [n_seqs + 1] */
-    const uint32_t *first_position; /* [n_seqs] */
-    const uint32_t *slots;          /* [n_seqs] */
-    const uint32_t *n_logits_rows;  /* [n_seqs], each at most the sequence's rows */
+    const uint32_t *tokens;            /* [n_rows] */
+    const uint32_t *row_offsets;       /* [n_seqs + 1] */
+    const uint32_t *first_position;    /* [n_seqs] */
+    const uint32_t *slots;             /* [n_seqs] */
+    const uint32_t *n_logits_rows;     /* [n_seqs], each at most the sequence's rows */
+    const struct text_splice *splices; /* [n_splices], rows ascending, none overlaps */
+    uint32_t n_splices;
 };
 
 /* UNAVAILABLE: a peer is gone (tp/comm.h). *out_n_rows: hidden rows kept, by sequence, in order. */

@@ -63,6 +63,7 @@ static size_t lay_out(const struct text_buffer_sizes *s, struct text_buffers *b)
     b->logits = device_buffer_carve(m, &at, s->n_logits_rows * s->vocab_size, sizeof(float));
     b->positions = device_buffer_carve(m, &at, s->n_rows, sizeof(uint32_t));
     b->embed_ids = device_buffer_carve(m, &at, s->n_rows, sizeof(uint32_t));
+    b->last_positions = device_buffer_carve(m, &at, s->n_rows, sizeof(uint32_t));
     b->angles = device_buffer_carve(m, &at, s->n_rows * s->angle_width, sizeof(float));
     b->slots = device_buffer_carve(m, &at, s->n_groups * s->n_rows, sizeof(uint32_t));
     b->row_offsets = device_buffer_carve(m, &at, s->n_seqs + 1, sizeof(uint32_t));

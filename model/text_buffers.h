@@ -30,6 +30,7 @@ struct text_buffers {
     float *logits;            /* [n_logits_rows, vocab_size]; rank 0's alone are whole */
     uint32_t *positions;      /* [n_rows] */
     uint32_t *embed_ids;      /* [n_rows] */
+    uint32_t *last_positions; /* [n_rows]: that a row sees in sliding layers */
     float *angles;            /* angle_width * n_rows, by (layer kind, head_dim) */
     uint32_t *slots;          /* [n_groups, n_rows] */
     uint32_t *row_offsets;    /* [n_seqs + 1] */
