@@ -1,5 +1,5 @@
 /* model/config.c - gemma4-model.md section 2, rule by rule: scalars here, what differs from layer
- * to layer in config_layers.c.
+ * to layer in config_layers.c, the encoders of media in config_media.c.
  *
  * Everything is read before anything is allocated by it, so ranges are what keeps products in
  * range: no weight has more than 2^24 rows or 2^16 columns, and no layer count exceeds the arrays.
@@ -12,6 +12,7 @@
 
 #include "model/config_json.h"
 #include "model/config_layers.h"
+#include "model/config_media.h"
 
 static bool is_text_type(const char *type)
 {
@@ -186,7 +187,6 @@ static void read_tokens(struct config_section *top, struct config_section *text,
                         struct model_config *out)
 {
     out->bos_token_id = 2;
-    out->image_token_id = out->audio_token_id = out->video_token_id = MODEL_TOKEN_NONE;
     struct config_section *sections[] = {top, text}; // the text section has the last word
     for (size_t i = 0; i < 2; i++) {
         config_token(sections[i], "bos_token_id", &out->bos_token_id);
@@ -196,9 +196,6 @@ static void read_tokens(struct config_section *top, struct config_section *text,
     }
     if (out->n_eos_token_ids == 0)
         out->eos_token_ids[out->n_eos_token_ids++] = 1;
-    config_token(top, "image_token_id", &out->image_token_id);
-    config_token(top, "audio_token_id", &out->audio_token_id);
-    config_token(top, "video_token_id", &out->video_token_id);
     if (out->pad_token_id >= out->vocab_size)
         config_fail(text, STATUS_INVALID_ARGUMENT, "pad_token_id", "%u: vocab_size is %u",
                     out->pad_token_id, out->vocab_size);
@@ -239,6 +236,7 @@ static enum status read_document(const struct json_value *root, struct model_con
     read_dtype(&top, &config.dtype);
     read_dtype(&text, &config.dtype);
     config_layers_read(&text, &config);
+    config_media_read(&top, &config);
     refuse_unserved(&top, &text, &config);
     if (st == STATUS_OK)
         *out = config;

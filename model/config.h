@@ -35,6 +35,48 @@ struct rope_config {
     double factor;
 };
 
+/* The encoder of images and frames (section 1.2). num_hidden_layers 0: the model has no such tower.
+ */
+struct vision_config {
+    uint32_t num_hidden_layers;
+    uint32_t hidden_size;
+    uint32_t intermediate_size;
+    uint32_t num_attention_heads;     /* of queries, keys and values */
+    uint32_t head_dim;                /* a multiple of 4 */
+    uint32_t position_embedding_size; /* patches by which an image may be wide or high */
+    float rms_norm_eps;
+    double rope_theta;
+    bool standardize;
+    bool use_clipped_linears;
+};
+
+/* The encoder of audio (section 1.3). num_hidden_layers 0: the model has no such tower. */
+struct audio_config {
+    uint32_t num_hidden_layers;
+    uint32_t hidden_size;
+    uint32_t num_attention_heads; /* divides hidden_size */
+    uint32_t subsampling_conv_channels[2];
+    uint32_t conv_kernel_size;
+    uint32_t attention_chunk_size;
+    uint32_t
+        attention_context_left; /* a query sees this many positions less one, its own included */
+    uint32_t output_proj_dims;
+    float residual_weight;
+    float attention_logit_cap;
+    float gradient_clipping;
+    float rms_norm_eps;
+    bool use_clipped_linears;
+};
+
+/* What unified models have in the place of towers: pixels and samples are projected. */
+struct unified_config {
+    uint32_t mm_embed_dim;   /* 0: no images */
+    uint32_t mm_posemb_size; /* soft tokens by which an image may be wide or high */
+    float vision_rms_norm_eps;
+    uint32_t audio_embed_dim; /* samples of a frame; 0: no audio */
+    float audio_rms_norm_eps;
+};
+
 struct model_config {
     char model_type[64];  /* of the top object */
     char text_prefix[64]; /* filled in by the checkpoint: "model.language_model." or another */
@@ -59,7 +101,15 @@ struct model_config {
     enum dtype dtype;           /* as the file says (torch_dtype or dtype); bf16 if silent */
     struct layer_config layers[MODEL_MAX_LAYERS];
     uint32_t bos_token_id, pad_token_id;
-    uint32_t image_token_id, audio_token_id, video_token_id; /* MODEL_TOKEN_NONE if absent */
+    /* MODEL_TOKEN_NONE if absent. With an encoder its soft token, begin and end are there; frames
+     * stand between boi and eoi, too. */
+    uint32_t image_token_id, audio_token_id, video_token_id;
+    uint32_t boi_token_id, eoi_token_id, boa_token_id, eoa_token_id;
+    struct vision_config vision;
+    struct audio_config audio;
+    struct unified_config unified;
+    uint32_t vision_soft_tokens_per_image; /* the most, unless a request says otherwise: 70, 140,
+                                              280, 560 or 1120 */
     /* eos of config.json and its text_config; generation_config.json and the tokenizer add theirs
      */
     uint32_t eos_token_ids[MODEL_MAX_EOS];

@@ -328,6 +328,131 @@ static void expect_inv_freq(enum layer_kind kind, struct rope_config rope, uint3
     }
 }
 
+TEST(the_encoders_of_goldens_are_read_whole)
+{
+    struct model_config c = parse("ple", NULL, NULL);
+    ASSERT_EQ(c.vision.num_hidden_layers, 3);
+    ASSERT_EQ(c.vision.hidden_size, 64);
+    ASSERT_EQ(c.vision.intermediate_size, 128);
+    ASSERT_EQ(c.vision.num_attention_heads, 4);
+    ASSERT_EQ(c.vision.head_dim, 16);
+    ASSERT_EQ(c.vision.position_embedding_size, 1024);
+    ASSERT(c.vision.rms_norm_eps == 1e-6F && c.vision.rope_theta == 100);
+    ASSERT(c.vision.use_clipped_linears && !c.vision.standardize);
+    ASSERT_EQ(c.audio.num_hidden_layers, 3);
+    ASSERT_EQ(c.audio.hidden_size, 64);
+    ASSERT_EQ(c.audio.num_attention_heads, 4);
+    ASSERT_EQ(c.audio.subsampling_conv_channels[0], 128);
+    ASSERT_EQ(c.audio.subsampling_conv_channels[1], 8);
+    ASSERT_EQ(c.audio.conv_kernel_size, 5);
+    ASSERT_EQ(c.audio.attention_chunk_size, 12);
+    ASSERT_EQ(c.audio.attention_context_left, 13);
+    ASSERT_EQ(c.audio.output_proj_dims, 80);
+    ASSERT(c.audio.residual_weight == 0.5F && c.audio.attention_logit_cap == 50);
+    ASSERT(c.audio.gradient_clipping == 1e10F && c.audio.use_clipped_linears);
+    const uint32_t tokens[] = {c.boi_token_id, c.eoi_token_id,   c.image_token_id, c.boa_token_id,
+                               c.eoa_token_id, c.audio_token_id, c.video_token_id};
+    for (uint32_t i = 0; i < 7; i++)
+        ASSERT_EQ(tokens[i], 1017 + i);
+    ASSERT_EQ(c.vision_soft_tokens_per_image, 70);
+    c = parse("dense", NULL, NULL);
+    ASSERT(c.vision.standardize && !c.vision.use_clipped_linears);
+    ASSERT_EQ(c.audio.num_hidden_layers, 0);
+    ASSERT_EQ(c.unified.mm_embed_dim, 0);
+}
+
+static const char unified_text[] =
+    "\"text_config\":{\"hidden_size\":64,\"intermediate_size\":64,\"num_hidden_layers\":1,"
+    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":16}";
+
+TEST(a_unified_model_projects_pixels_and_samples)
+{
+    struct text_buffer text = {0};
+    text_buffer_append_format(
+        &text,
+        "{\"model_type\":\"gemma4_unified\",%s,\"vision_config\":{\"mm_embed_dim\":96},"
+        "\"audio_config\":{\"rms_norm_eps\":1e-5},\"image_token_id\":9,\"boi_token_id\":8,"
+        "\"eoi_token_id\":7,\"audio_token_id\":6,\"boa_token_id\":5,\"eoa_token_index\":4}",
+        unified_text);
+    struct model_config c = parse_text(text.data);
+    ASSERT_EQ(c.unified.mm_embed_dim, 96);
+    ASSERT_EQ(c.unified.mm_posemb_size, 1120);
+    ASSERT_EQ(c.unified.audio_embed_dim, 640);
+    ASSERT(c.unified.vision_rms_norm_eps == 1e-6F && c.unified.audio_rms_norm_eps == 1e-5F);
+    ASSERT_EQ(c.vision.num_hidden_layers + c.audio.num_hidden_layers, 0);
+    ASSERT_EQ(c.eoa_token_id, 4);
+    ASSERT_EQ(c.video_token_id, MODEL_TOKEN_NONE);
+    ASSERT_EQ(c.vision_soft_tokens_per_image, 280);
+    text_buffer_clear(&text);
+    text_buffer_append_format(&text, "{\"model_type\":\"gemma4_unified\",%s}", unified_text);
+    c = parse_text(text.data);
+    ASSERT_EQ(c.unified.mm_embed_dim + c.unified.audio_embed_dim, 0);
+    text_buffer_finish(&text);
+}
+
+TEST(encoders_that_break_a_rule_are_refused_by_key)
+{
+    static const struct {
+        struct edit edit;
+        enum status status;
+        const char *message;
+    } cases[] = {
+        {{"\"head_dim\": 16,\n    \"hidden_activation\": \"gelu_pytorch_tanh\",\n    "
+          "\"hidden_size\": 64",
+          "\"head_dim\": 18,\"hidden_size\": 64"},
+         STATUS_INVALID_ARGUMENT,
+         "vision_config.head_dim: 18: both axes"},
+        {{"\"patch_size\": 16", "\"patch_size\": 14"},
+         STATUS_UNIMPLEMENTED,
+         "vision_config.patch_size: 14 is not served (16 is)"},
+        {{"\"pooling_kernel_size\": 3", "\"pooling_kernel_size\": 2"},
+         STATUS_UNIMPLEMENTED,
+         "vision_config.pooling_kernel_size: 2"},
+        {{"\"num_key_value_heads\": 4", "\"num_key_value_heads\": 2"},
+         STATUS_UNIMPLEMENTED,
+         "vision_config.num_key_value_heads: 2 is not served (4 is)"},
+        {{"\"position_embedding_size\": 1024", "\"position_embedding_size\": 0"},
+         STATUS_INVALID_ARGUMENT,
+         "vision_config.position_embedding_size: not"},
+        {{"\"rope_theta\": 100.0,\n      \"rope_type\": \"default\"",
+          "\"rope_type\": \"proportional\""},
+         STATUS_UNIMPLEMENTED,
+         "vision_config.rope_parameters.rope_type: \"proportional\""},
+        {{"\"vision_config\": {", "\"vision_config\": 3, \"x\": {"},
+         STATUS_INVALID_ARGUMENT,
+         "vision_config: not an object"},
+        {{"\"boi_token_id\": 1017,", ""}, STATUS_INVALID_ARGUMENT, "boi_token_id: missing"},
+        {{"\"eoi_token_id\": 1018,", ""}, STATUS_INVALID_ARGUMENT, "eoi_token_id: missing"},
+        {{"\"image_token_id\": 1019", "\"image_token_id\": 1024"},
+         STATUS_INVALID_ARGUMENT,
+         "image_token_id: 1024: vocab_size is 1024"},
+        {{"\"video_token_id\": 1023", "\"video_token_id\": 262144"},
+         STATUS_INVALID_ARGUMENT,
+         "video_token_id: 262144: vocab_size is 1024"},
+        {{"\"eoa_token_id\": 1021,\n  \"eoa_token_index\": 1021,", ""},
+         STATUS_INVALID_ARGUMENT,
+         "eoa_token_index: missing"},
+        {{"\"vision_soft_tokens_per_image\": 70", "\"vision_soft_tokens_per_image\": 71"},
+         STATUS_INVALID_ARGUMENT,
+         "vision_soft_tokens_per_image: 71 is none of"},
+        {{"\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\""},
+         STATUS_UNIMPLEMENTED,
+         "audio_config.hidden_act: \"gelu\""},
+        {{"\"attention_context_right\": 0", "\"attention_context_right\": 1"},
+         STATUS_UNIMPLEMENTED,
+         "audio_config.attention_context_right: 1"},
+        {{"128,\n      8\n", "128\n"},
+         STATUS_INVALID_ARGUMENT,
+         "audio_config.subsampling_conv_channels: not two"},
+        {{"\"num_attention_heads\": 4,\n    \"num_hidden_layers\": 3,\n    \"output",
+          "\"num_attention_heads\": 5,\n    \"num_hidden_layers\": 3,\n    \"output"},
+         STATUS_INVALID_ARGUMENT,
+         "audio_config.num_attention_heads: 5 heads"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        expect_refused("ple", cases[i].edit, cases[i].status, cases[i].message);
+}
+
 TEST(inverse_frequencies_are_the_references)
 {
     expect_inv_freq(LAYER_SLIDING, (struct rope_config){1e4, 1, 1}, 16, 8,
