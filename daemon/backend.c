@@ -2,7 +2,10 @@
  * so the result ring never fills. */
 #include "daemon/backend.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include "base/mem.h"
 #include "daemon/control.h"
@@ -11,8 +14,22 @@
 struct backend {
     struct ring *steps;
     struct ring *results;
+    unsigned char *media; // [media_bytes], or NULL
+    size_t media_bytes;
     uint32_t n_in_flight; // the engine thread's
 };
+
+static enum status map_media(struct backend *backend, int fd, size_t bytes, struct error *err)
+{
+    if (bytes == 0)
+        return STATUS_OK;
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED)
+        return error_set(err, STATUS_INTERNAL, "media file: mmap: %s", strerror(errno));
+    backend->media = memory;
+    backend->media_bytes = bytes;
+    return STATUS_OK;
+}
 
 enum status backend_create(const int *files, const struct step_limits *limits, uint32_t world_size,
                            struct backend **out, struct error *err)
@@ -23,6 +40,8 @@ enum status backend_create(const int *files, const struct step_limits *limits, u
     if (st == STATUS_OK)
         st = ring_open(files[CONTROL_RESULTS], BACKEND_RING_SLOTS, step_result_max_bytes(limits), 1,
                        0, &backend->results, err);
+    if (st == STATUS_OK)
+        st = map_media(backend, files[CONTROL_MEDIA], limits->media_bytes, err);
     if (st != STATUS_OK) {
         backend_destroy(backend);
         return st;
@@ -37,6 +56,8 @@ void backend_destroy(struct backend *backend)
         return;
     ring_destroy(backend->steps);
     ring_destroy(backend->results);
+    if (backend->media)
+        munmap(backend->media, backend->media_bytes);
     free(backend);
 }
 
@@ -97,6 +118,7 @@ struct engine_backend backend_for_engine(struct backend *backend)
         .submit_masks = submit_masks,
         .read_result = read_result,
         .release_result = release_result,
+        .media = backend->media,
         .wake = wake,
     };
 }

@@ -14,6 +14,7 @@ enum control_file {
     CONTROL_STEPS,       /* the step ring: the coordinator writes, every rank reads */
     CONTROL_RESULTS,     /* the result ring: rank 0 writes, the coordinator reads */
     CONTROL_COLLECTIVES, /* signal buffers of the ranks */
+    CONTROL_MEDIA,       /* what encoders take: the coordinator writes, every rank reads */
     CONTROL_N_FILES,
 };
 

@@ -146,7 +146,8 @@ static enum status start_worker(struct supervisor *s, uint32_t rank, uint64_t no
 
 static enum status start_group(struct supervisor *s, uint64_t now_ns, struct error *err)
 {
-    static const char *const names[] = {"gemmad-steps", "gemmad-results", "gemmad-collectives"};
+    static const char *const names[CONTROL_N_FILES] = {"gemmad-steps", "gemmad-results",
+                                                       "gemmad-collectives", "gemmad-media"};
     for (int i = 0; i < CONTROL_N_FILES; i++) {
         enum status st = control_create_file(names[i], s->c.file_bytes[i], &s->files[i], err);
         if (st != STATUS_OK)

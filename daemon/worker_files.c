@@ -1,5 +1,5 @@
 /* daemon/worker_files.c - see the header. A world of one has no collectives, but its file has a
- * page, so that the handshake has one form. */
+ * page, and so has the media file of a model without encoders: the handshake has one form. */
 #include "daemon/worker_files.h"
 
 #include "engine/ring.h"
@@ -16,5 +16,6 @@ enum status worker_files_bytes(const struct worker_load *load, size_t *out, stru
     out[CONTROL_COLLECTIVES] = load->world_size == 1
                                    ? 4096
                                    : tp_comm_shared_bytes(load->world_size, load->collective_bytes);
+    out[CONTROL_MEDIA] = load->limits.media_bytes > 0 ? load->limits.media_bytes : 4096;
     return STATUS_OK;
 }

@@ -129,6 +129,11 @@ static enum status check_load_ranges(const packet_load *from, struct error *err)
         {"vocab_size", from->vocab_size, 1, 1U << 24},
         {"max_blob_bytes", from->max_blob_bytes, 0, 64U << 20},
         {"max_logits_rows", from->max_logits_rows, 1, 65536},
+        {"n_cache_rows", from->n_cache_rows, 0, 1U << 30},
+        {"max_encode_parts", from->max_encode_parts, 0, STEP_MAX_ENCODE_PARTS},
+        {"max_job_patches", from->max_job_patches, 0, 1U << 20},
+        {"max_job_frames", from->max_job_frames, 0, 1U << 20},
+        {"media_bytes", from->media_bytes, 0, UINT64_C(1) << 40},
         {"n_ring_slots", from->n_ring_slots, 1, WORKER_MAX_RING_SLOTS},
         {"collective_bytes", from->collective_bytes, 64, 1U << 30},
         {"collective_timeout_ns", from->collective_timeout_ns, 1, UINT64_C(3600000000000)},
@@ -164,6 +169,11 @@ static enum status decode_load(const packet_load *from, struct worker_load *out,
     out->limits.max_positions = from->max_positions;
     out->limits.vocab_size = from->vocab_size;
     out->limits.max_blob_bytes = from->max_blob_bytes;
+    out->limits.n_cache_rows = from->n_cache_rows;
+    out->limits.max_encode_parts = from->max_encode_parts;
+    out->limits.max_job_patches = from->max_job_patches;
+    out->limits.max_job_frames = from->max_job_frames;
+    out->limits.media_bytes = from->media_bytes;
     out->max_logits_rows = from->max_logits_rows;
     out->n_ring_slots = from->n_ring_slots;
     out->collective_bytes = from->collective_bytes;
@@ -309,6 +319,11 @@ static void encode_load(const struct worker_load *load, struct text_buffer *out)
     body.max_positions = load->limits.max_positions;
     body.vocab_size = load->limits.vocab_size;
     body.max_blob_bytes = load->limits.max_blob_bytes;
+    body.n_cache_rows = load->limits.n_cache_rows;
+    body.max_encode_parts = load->limits.max_encode_parts;
+    body.max_job_patches = load->limits.max_job_patches;
+    body.max_job_frames = load->limits.max_job_frames;
+    body.media_bytes = load->limits.media_bytes;
     body.max_logits_rows = load->max_logits_rows;
     body.n_ring_slots = load->n_ring_slots;
     body.page_tokens = load->kv.page_tokens;

@@ -27,6 +27,8 @@ struct engine_backend {
      * workers are gone (the engine fails what runs, and waits for engine_backend_reset). */
     enum status (*read_result)(void *context, uint64_t timeout_ns, const void **out, size_t *n);
     void (*release_result)(void *context);
+    /* [limits.media_bytes], where the workers find what steps give their encoders; or NULL. */
+    unsigned char *media;
     /* Makes the read_result under way, or else the next one, return, from any thread. */
     void (*wake)(void *context);
 };

@@ -30,7 +30,12 @@ static struct worker_message full_load(void)
                    .n_groups = 2,
                    .page_tokens = 32,
                    .n_pages = {1000, 300},
-                   .max_blob_bytes = 65536},
+                   .max_blob_bytes = 65536,
+                   .n_cache_rows = 4096,
+                   .max_encode_parts = 32,
+                   .max_job_patches = 10080,
+                   .max_job_frames = 3000,
+                   .media_bytes = 32 << 20},
         .kv = {.page_tokens = 32, .element_bytes = 2, .n_groups = 2, .n_pages = {1000, 300}},
         .max_logits_rows = 16,
         .n_ring_slots = 4,
@@ -104,6 +109,7 @@ SPOIL(too_many_threads, load->n_threads = 257)
 SPOIL(fewer_cpus_than_threads, load->n_cpus = 3)
 SPOIL(cpu_out_of_range, load->cpus[5] = 1U << 31)
 SPOIL(no_slots, load->max_slots = 0)
+SPOIL(too_many_parts, load->max_encode_parts = STEP_MAX_ENCODE_PARTS + 1)
 SPOIL(odd_page, load->page_tokens = 33)
 SPOIL(odd_element, load->element_bytes = 3)
 SPOIL(no_pages, load->groups[1]->n_pages = 1)
@@ -124,6 +130,7 @@ TEST(a_load_with_a_field_out_of_range_is_refused_by_name)
     refuse(fewer_cpus_than_threads, "n_cpus=3");
     refuse(cpu_out_of_range, "cpus=2147483648");
     refuse(no_slots, "max_slots=0");
+    refuse(too_many_parts, "max_encode_parts");
     refuse(odd_page, "page_tokens=33");
     refuse(odd_element, "element_bytes=3");
     refuse(no_pages, "group.n_pages=1");
