@@ -191,6 +191,18 @@ bool config_has_http(const struct daemon_config *config)
     return strcmp(config->http_listen, "off") != 0;
 }
 
+static enum status check_media(const struct daemon_config *config, struct error *err)
+{
+    static const uint32_t budgets[] = {0, 70, 140, 280, 560, 1120};
+    for (size_t i = 0; i < sizeof budgets / sizeof *budgets; i++)
+        if (config->media_tokens == budgets[i])
+            return STATUS_OK;
+    return error_set(err, STATUS_INVALID_ARGUMENT,
+                     "media_tokens=%u: must be 70, 140, 280, 560 or 1120, or 0 for what the "
+                     "checkpoint says",
+                     config->media_tokens);
+}
+
 enum status daemon_config_check(const struct daemon_config *config, struct error *err)
 {
     if (config->kv_pages && config->kv_memory)
@@ -217,5 +229,5 @@ enum status daemon_config_check(const struct daemon_config *config, struct error
     }
     if (config->listen.n == 0)
         return error_set(err, STATUS_INVALID_ARGUMENT, "listen: no address");
-    return STATUS_OK;
+    return check_media(config, err);
 }

@@ -23,6 +23,7 @@ enum config_weights {
     CONFIG_WEIGHTS_INT8,
     CONFIG_WEIGHTS_INT4
 };
+enum config_media { CONFIG_MEDIA_AUTO, CONFIG_MEDIA_OFF };
 enum config_special_tokens { CONFIG_SPECIAL_TOKENS_LITERAL, CONFIG_SPECIAL_TOKENS_PARSE };
 
 struct address_list {
@@ -50,6 +51,15 @@ struct daemon_config {
     uint32_t max_chunk_tokens; /* 0: max_step_tokens */
     uint32_t max_context;      /* tokens; 0: what the model and the pages allow */
     uint32_t max_queued;
+    uint32_t max_step_stretch; /* 0: any */
+    uint32_t media;            /* enum config_media */
+    uint32_t media_tokens;     /* of an image; 0: the checkpoint's */
+    uint64_t encoder_cache;    /* bytes of each worker */
+    uint32_t media_processes;  /* 0: by the cores */
+    uint64_t media_max_file;   /* bytes */
+    uint32_t media_max_pixels;
+    uint32_t media_max_seconds;
+    uint64_t media_timeout_ns;
     uint32_t page_tokens;
     uint32_t kv_pages;  /* per group; 0: by kv_memory */
     uint64_t kv_memory; /* bytes, all ranks together; 0: by memory_fraction */

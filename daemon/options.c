@@ -11,6 +11,7 @@ static const char *const compute_names[] = {"auto", "f32", "bf16", NULL};
 static const char *const weights_names[] = {"auto", "bf16", "int8", "int4", NULL};
 static const char *const cache_words[] = {"auto", "off", NULL};
 static const char *const special_names[] = {"literal", "parse", NULL};
+static const char *const media_names[] = {"auto", "off", NULL};
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
 
 #define FIELD(name) offsetof(struct daemon_config, name)
@@ -78,6 +79,31 @@ const struct option options[] = {
      "tokens of a sequence, prompt and answer; 0: what the model allows"},
     {"max_queued", OPTION_COUNT, FIELD(max_queued), NULL, "N", "1024", 0, 1000000, NULL,
      "requests that may wait; one more is refused"},
+
+    {"max_step_stretch", OPTION_COUNT, FIELD(max_step_stretch), NULL, "N", "3", 0, 1000, NULL,
+     "while answers are generated, a step takes on prompts and images only until it lasts so many "
+     "times as long as without them: streams stay even, prompts wait. 0: max_step_tokens alone "
+     "limits a step"},
+
+    {"media", OPTION_CHOICE, FIELD(media), "Images, video, audio", "auto|off", "auto", 0, 0,
+     media_names,
+     "auto: what the checkpoint has encoders for. off: text alone, which saves their memory"},
+    {"media_tokens", OPTION_COUNT, FIELD(media_tokens), NULL, "N", "0", 0, 1120, NULL,
+     "soft tokens that an image becomes at most unless its request says otherwise: 70, 140, 280, "
+     "560 or 1120; 0: what the checkpoint says"},
+    {"encoder_cache", OPTION_BYTES, FIELD(encoder_cache), NULL, "SIZE", "256MiB", 1 << 20,
+     INT64_C(1) << 40, NULL,
+     "memory of each worker for what was encoded: an image that comes again costs no encoding"},
+    {"media_processes", OPTION_COUNT, FIELD(media_processes), NULL, "N", "0", 0, 64, NULL,
+     "sandboxed processes that decode files; 0: as many as cores, at most 8"},
+    {"media_max_file", OPTION_BYTES, FIELD(media_max_file), NULL, "SIZE", "64MiB", 1024,
+     INT64_C(1) << 30, NULL, "largest file of a request"},
+    {"media_max_pixels", OPTION_COUNT, FIELD(media_max_pixels), NULL, "N", "67108864", 1, 1 << 30,
+     NULL, "width times height of the largest image or video"},
+    {"media_max_seconds", OPTION_COUNT, FIELD(media_max_seconds), NULL, "N", "3600", 1, 1 << 20,
+     NULL, "longest video or clip"},
+    {"media_timeout", OPTION_DURATION, FIELD(media_timeout_ns), NULL, "TIME", "20s", SECONDS / 10,
+     3600 * SECONDS, NULL, "how long decoding one file may take"},
 
     {"page_tokens", OPTION_POWER, FIELD(page_tokens), "Memory", "N", "32", 16, 256, NULL,
      "tokens in a page of the KV cache: a power of two"},

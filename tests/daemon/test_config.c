@@ -247,6 +247,7 @@ TEST(an_error_in_a_flag_names_the_flag)
     ASSERT_CONTAINS(args_error(ARGS("--kv-pages=4", "--kv-memory=1GiB")), "give one");
     ASSERT_CONTAINS(args_error(ARGS("--max-seqs=64", "--max-step-tokens=32")), "max_seqs=64");
     ASSERT_CONTAINS(args_error(ARGS("--listen=a:1", "--listen=a:1")), "twice");
+    ASSERT_CONTAINS(args_error(ARGS("--media-tokens=100")), "70, 140, 280, 560 or 1120");
 }
 
 TEST(help_and_version_work_beside_a_wrong_flag)
@@ -287,6 +288,13 @@ TEST(the_example_of_deploy_is_a_valid_file_that_changes_no_default_but_the_model
     ASSERT_EQ(config.max_seqs, defaults.max_seqs);
     ASSERT_EQ(config.max_step_tokens, defaults.max_step_tokens);
     ASSERT_EQ(config.page_tokens, defaults.page_tokens);
+    ASSERT_EQ(config.max_step_stretch, defaults.max_step_stretch);
+    ASSERT_EQ(config.media, defaults.media);
+    ASSERT_EQ(config.encoder_cache, defaults.encoder_cache);
+    ASSERT_EQ(config.media_max_file, defaults.media_max_file);
+    ASSERT_EQ(config.media_max_pixels, defaults.media_max_pixels);
+    ASSERT_EQ(config.media_max_seconds, defaults.media_max_seconds);
+    ASSERT_EQ(config.media_timeout_ns, defaults.media_timeout_ns);
     ASSERT_EQ(config.drain_timeout_ns, defaults.drain_timeout_ns);
     ASSERT_STR_EQ(config.listen.addresses[0], defaults.listen.addresses[0]);
     daemon_config_finish(&config);
