@@ -1,8 +1,8 @@
 /* media/decoder.h - from a file's bytes to media.h, in child processes that can do nothing else.
  *
  * A child (gemmad-media) sees the bytes and a place for the result in a memory file, and may call
- * little more than read, write and exit: no files, no network, limited memory and time. One that
- * dies or takes too long is replaced, and the file it died of is tried once more.
+ * little more than take a job, answer and exit: no files, no network, limited memory and time. One
+ * that dies or takes too long is replaced, and the file it died of is tried once more.
  * Errors name neither paths nor addresses. Thread: any; a call blocks until a child is free and has
  * answered. */
 #ifndef GEMMAD_MEDIA_DECODER_H
@@ -16,13 +16,13 @@ struct media_decoder;
 enum media_audio_form { MEDIA_AUDIO_NONE, MEDIA_AUDIO_MEL, MEDIA_AUDIO_RAW };
 
 struct media_decoder_config {
-    const char *program;  /* path of gemmad-media */
-    uint32_t n_children;  /* at once; 0: as many as CPUs, at most 8 */
+    const char *program; /* path of gemmad-media */
+    uint32_t n_children; /* at most, at once; 0: as many as CPUs, at most 8 */
     size_t max_file_bytes;
-    uint64_t max_pixels;      /* width * height of an image or a frame, from its header */
-    uint32_t max_seconds;     /* of a video or clip */
-    uint64_t timeout_ns;      /* of a child's work on one file */
-    size_t max_child_bytes;   /* its address space */
+    uint64_t max_pixels;         /* width * height of an image or a frame, from its header */
+    uint32_t max_seconds;        /* of a video or clip */
+    uint64_t timeout_ns;         /* of a child's work on one file; and of waiting for a child */
+    size_t max_child_bytes;      /* its address space beyond what it starts with */
     enum media_audio_form audio; /* what the model takes */
 };
 
@@ -40,7 +40,8 @@ struct media_decoder_stats {
     uint64_t n_decoded, n_rejected, n_child_deaths, decode_ns;
 };
 
-/* Starts the children. INVALID_ARGUMENT, FAILED_PRECONDITION: the program cannot be run. */
+/* Starts one child; more come when they are needed, and stay. INVALID_ARGUMENT: a limit is 0.
+ * FAILED_PRECONDITION: the program cannot be run. */
 NODISCARD enum status media_decoder_create(const struct media_decoder_config *config,
                                            struct media_decoder **out, struct error *err);
 void media_decoder_destroy(struct media_decoder *decoder); /* no call is under way; NULL is fine */

@@ -1,0 +1,397 @@
+// tests/media/test_decoder.c - files through real children: what comes out, what is refused, and
+// what happens when a child dies, hangs or is fed bytes that are no file.
+#include "media/decoder.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "tests/media/media_fixture.h"
+
+#define N_FUZZED 200
+
+static struct media_decoder_config default_config(void)
+{
+    static char program[4096];
+    const char *build = getenv("GEMMAD_BUILD_DIR");
+    if (!build)
+        test_skip("GEMMAD_BUILD_DIR is not set");
+    snprintf(program, sizeof program, "%s/media/gemmad-media", build);
+    return (struct media_decoder_config){.program = program,
+                                         .n_children = 2,
+                                         .max_file_bytes = 64 << 20,
+                                         .max_pixels = 100 << 20,
+                                         .max_seconds = 600,
+                                         .timeout_ns = 60 * NS_PER_S,
+                                         .max_child_bytes = (size_t)1 << 30,
+                                         .audio = MEDIA_AUDIO_MEL};
+}
+
+static struct media_decoder *new_decoder(const struct media_decoder_config *config)
+{
+    struct media_decoder *decoder;
+    struct error err = {0};
+    ASSERT_OK_ERR(media_decoder_create(config, &decoder, &err), err);
+    return decoder;
+}
+
+static struct media_wish wish_for(enum media_kind kind, const struct file *file)
+{
+    return (struct media_wish){.kind = kind, .bytes = file->bytes, .n_bytes = file->n_bytes};
+}
+
+static struct file read_image(const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof path, "data/goldens/dense/images/%s", name);
+    struct file file;
+    file.bytes = (unsigned char *)test_read_file(path, &file.n_bytes);
+    return file;
+}
+
+static struct media *must_decode(struct media_decoder *decoder, const struct media_wish *wish)
+{
+    struct media *media;
+    struct error err = {0};
+    ASSERT_OK_ERR(media_decode(decoder, wish, &media, &err), err);
+    return media;
+}
+
+static void must_refuse(struct media_decoder *decoder, const struct media_wish *wish,
+                        const char *part)
+{
+    struct media *media;
+    struct error err = {0};
+    ASSERT_EQ(media_decode(decoder, wish, &media, &err), STATUS_INVALID_ARGUMENT);
+    ASSERT_CONTAINS(err.message, part);
+}
+
+static struct media_decoder_stats stats_of(struct media_decoder *decoder)
+{
+    struct media_decoder_stats stats;
+    media_decoder_get_stats(decoder, &stats);
+    return stats;
+}
+
+// Children of this process that are gemmad-media.
+static uint32_t children(pid_t *out, uint32_t capacity)
+{
+    uint32_t n = 0;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task");
+    DIR *tasks = opendir(path);
+    ASSERT(tasks);
+    for (struct dirent *task; (task = readdir(tasks));) {
+        if (task->d_name[0] == '.')
+            continue;
+        char list[300];
+        snprintf(list, sizeof list, "/proc/self/task/%s/children", task->d_name);
+        FILE *file = fopen(list, "re");
+        int pid;
+        while (file && n < capacity && fscanf(file, "%d", &pid) == 1)
+            out[n++] = pid;
+        if (file)
+            fclose(file);
+    }
+    closedir(tasks);
+    return n;
+}
+
+TEST(an_image_becomes_one_part)
+{
+    struct media_decoder_config config = default_config();
+    struct media_decoder *decoder = new_decoder(&config);
+    struct file file = read_image("exact.png");
+    struct media_wish wish = wish_for(MEDIA_IMAGE, &file);
+    wish.max_tokens = 70;
+    struct media *media = must_decode(decoder, &wish);
+    ASSERT_EQ(media->n_parts, 1);
+    const struct media_part *part = &media->parts[0];
+    ASSERT_EQ(part->n_tokens * MEDIA_TOKEN_PATCHES, part->grid_width * part->grid_height);
+    ASSERT_EQ(part->n_bytes, (size_t)part->n_tokens * MEDIA_TOKEN_PATCHES * MEDIA_PATCH_BYTES);
+    ASSERT_EQ(stats_of(decoder).n_decoded, 1);
+    media_drop(media);
+    media_decoder_destroy(decoder);
+    free(file.bytes);
+}
+
+TEST(a_video_becomes_a_part_for_each_frame)
+{
+    struct media_decoder_config config = default_config();
+    struct media_decoder *decoder = new_decoder(&config);
+    struct file file = read_media("h264.mkv");
+    struct media_wish wish = wish_for(MEDIA_VIDEO, &file);
+    struct media *media = must_decode(decoder, &wish);
+    media_decoder_destroy(decoder); // media outlive it
+    ASSERT_EQ(media->n_parts, 32);
+    for (uint32_t i = 0; i < 32; i++) {
+        ASSERT_EQ(media->parts[i].timestamp_s, 2 * i);
+        ASSERT(media->parts[i].n_tokens >= 1 && media->parts[i].n_tokens <= 70);
+        ASSERT_EQ(media->parts[i].data[0] > 128, (2 * i) & 1); // bit 0 is the first square
+        for (uint32_t j = 0; j < i; j++)
+            ASSERT(media->parts[i].key[0] != media->parts[j].key[0]);
+    }
+    media_drop(media);
+    free(file.bytes);
+}
+
+TEST(a_key_stands_for_content_and_budget)
+{
+    struct media_decoder_config config = default_config();
+    struct media_decoder *decoder = new_decoder(&config);
+    struct file file = read_image("exact.png");
+    struct media_wish wish = wish_for(MEDIA_IMAGE, &file);
+    struct media *first = must_decode(decoder, &wish);
+    struct media *again = must_decode(decoder, &wish);
+    wish.max_tokens = 70;
+    struct media *smaller = must_decode(decoder, &wish);
+    ASSERT(memcmp(first->parts[0].key, again->parts[0].key, sizeof first->parts[0].key) == 0);
+    ASSERT(memcmp(first->parts[0].key, smaller->parts[0].key, sizeof first->parts[0].key) != 0);
+    media_drop(first);
+    media_drop(again);
+    media_drop(smaller);
+    media_decoder_destroy(decoder);
+    free(file.bytes);
+}
+
+TEST(audio_becomes_mel_frames_or_raw_ones)
+{
+    struct media_decoder_config config = default_config();
+    struct file file = read_media("tone.wav"); // 0.25 s
+    struct media_wish wish = wish_for(MEDIA_AUDIO, &file);
+    struct media_decoder *decoder = new_decoder(&config);
+    struct media *media = must_decode(decoder, &wish);
+    ASSERT(media->parts[0].n_frames >= 23 && media->parts[0].n_frames <= 25);
+    ASSERT(media->parts[0].n_tokens >= 6 && media->parts[0].n_tokens <= 7);
+    media_drop(media);
+    media_decoder_destroy(decoder);
+    config.audio = MEDIA_AUDIO_RAW;
+    decoder = new_decoder(&config);
+    media = must_decode(decoder, &wish);
+    ASSERT_EQ(media->parts[0].n_frames, 7);
+    ASSERT_EQ(media->parts[0].n_tokens, 7);
+    ASSERT_EQ(media->parts[0].n_bytes, 7 * 640 * sizeof(float));
+    media_drop(media);
+    media_decoder_destroy(decoder);
+    config.audio = MEDIA_AUDIO_NONE;
+    decoder = new_decoder(&config);
+    ASSERT_EQ(media_decode(decoder, &wish, &media, NULL), STATUS_UNIMPLEMENTED);
+    media_decoder_destroy(decoder);
+    free(file.bytes);
+}
+
+TEST(wrong_wishes_are_refused_in_words)
+{
+    struct media_decoder_config config = default_config();
+    struct media_decoder *decoder = new_decoder(&config);
+    struct file file = read_media("tone.wav");
+    struct media_wish wish = wish_for(MEDIA_VIDEO, &file);
+    must_refuse(decoder, &wish, "no video");
+    wish.kind = MEDIA_AUDIO;
+    wish.max_tokens = 70;
+    must_refuse(decoder, &wish, "no budget");
+    wish.kind = MEDIA_IMAGE;
+    wish.max_tokens = 71;
+    must_refuse(decoder, &wish, "70, 140");
+    wish.max_tokens = 0;
+    wish.n_bytes = 0;
+    must_refuse(decoder, &wish, "empty");
+    wish.n_bytes = config.max_file_bytes + 1;
+    must_refuse(decoder, &wish, "beyond the limit");
+    ASSERT_EQ(stats_of(decoder).n_rejected, 5);
+    ASSERT_EQ(stats_of(decoder).n_child_deaths, 0);
+    media_decoder_destroy(decoder);
+    free(file.bytes);
+}
+
+TEST(a_program_that_is_none_is_not_waited_for)
+{
+    struct media_decoder_config config = default_config();
+    struct media_decoder *decoder;
+    struct error err = {0};
+    config.program = "/nonexistent/gemmad-media";
+    ASSERT_EQ(media_decoder_create(&config, &decoder, &err), STATUS_FAILED_PRECONDITION);
+    config.program = "/bin/true";
+    ASSERT_EQ(media_decoder_create(&config, &decoder, &err), STATUS_FAILED_PRECONDITION);
+    config.timeout_ns = 0;
+    ASSERT_EQ(media_decoder_create(&config, &decoder, &err), STATUS_INVALID_ARGUMENT);
+}
+
+static const struct {
+    const char *name;
+    enum media_kind kind;
+} samples[] = {
+    {"h264.mp4", MEDIA_VIDEO},       {"h264_fragments.mp4", MEDIA_VIDEO},
+    {"h264.mkv", MEDIA_VIDEO},       {"hevc.mp4", MEDIA_VIDEO},
+    {"mpeg4.mp4", MEDIA_VIDEO},      {"vp8.webm", MEDIA_VIDEO},
+    {"vp9.webm", MEDIA_VIDEO},       {"av1.webm", MEDIA_VIDEO},
+    {"animation.webp", MEDIA_VIDEO}, {"animation.gif", MEDIA_VIDEO},
+    {"animation.webp", MEDIA_IMAGE}, {"animation.gif", MEDIA_IMAGE},
+    {"tone.wav", MEDIA_AUDIO},       {"tone_float.wav", MEDIA_AUDIO},
+    {"tone.mp3", MEDIA_AUDIO},       {"tone.flac", MEDIA_AUDIO},
+    {"tone_opus.ogg", MEDIA_AUDIO},  {"tone_vorbis.ogg", MEDIA_AUDIO},
+    {"tone.m4a", MEDIA_AUDIO},       {"tone.webm", MEDIA_AUDIO},
+};
+
+TEST(every_codec_works_inside_the_sandbox)
+{
+    struct media_decoder_config config = default_config();
+    struct media_decoder *decoder = new_decoder(&config);
+    for (size_t s = 0; s < sizeof samples / sizeof *samples; s++) {
+        struct file file = read_media(samples[s].name);
+        struct media_wish wish = wish_for(samples[s].kind, &file);
+        struct media *media;
+        struct error err = {0};
+        if (media_decode(decoder, &wish, &media, &err) != STATUS_OK)
+            test_fail(__FILE__, __LINE__, "%s: %s", samples[s].name, err.message);
+        media_drop(media);
+        free(file.bytes);
+    }
+    ASSERT_EQ(stats_of(decoder).n_child_deaths, 0);
+    media_decoder_destroy(decoder);
+}
+
+// Decodes or refuses it; anything else fails the test. Returns 1 if it decodes.
+static int try_bytes(struct media_decoder *decoder, enum media_kind kind, const char *name,
+                     const unsigned char *bytes, size_t n_bytes)
+{
+    struct media_wish wish = {.kind = kind, .bytes = bytes, .n_bytes = n_bytes};
+    struct media *media;
+    struct error err = {0};
+    enum status st = media_decode(decoder, &wish, &media, &err);
+    if (st == STATUS_OK)
+        media_drop(media);
+    else if (st != STATUS_INVALID_ARGUMENT || strchr(err.message, '/'))
+        test_fail(__FILE__, __LINE__, "%s: %s: %s", name, status_name(st), err.message);
+    return st == STATUS_OK;
+}
+
+TEST(fuzzed_files_are_refused_or_decoded)
+{
+    struct media_decoder_config config = default_config();
+    struct media_decoder *decoder = new_decoder(&config);
+    uint64_t random = 6;
+    for (size_t s = 0; s < sizeof samples / sizeof *samples; s++) {
+        struct file file = read_media(samples[s].name);
+        uint64_t deaths = stats_of(decoder).n_child_deaths;
+        int n_decoded = 0;
+        for (int i = 0; i < N_FUZZED; i++) {
+            unsigned char *copy = copy_of(file.bytes, file.n_bytes);
+            uint64_t n_flips = test_random_in(&random, 1, 8);
+            for (uint64_t flip = 0; flip < n_flips; flip++) {
+                uint64_t last = i % 2 && file.n_bytes > 256 ? 255 : file.n_bytes - 1;
+                copy[test_random_in(&random, 0, last)] = (unsigned char)test_random(&random);
+            }
+            n_decoded += try_bytes(decoder, samples[s].kind, samples[s].name, copy, file.n_bytes);
+            free(copy);
+        }
+        printf("%s: %d of %d fuzzed files decode, %" PRIu64 " children died\n", samples[s].name,
+               n_decoded, N_FUZZED, stats_of(decoder).n_child_deaths - deaths);
+        free(file.bytes);
+    }
+    media_decoder_destroy(decoder);
+}
+
+TEST(files_cut_short_are_refused_or_decoded)
+{
+    struct media_decoder_config config = default_config();
+    struct media_decoder *decoder = new_decoder(&config);
+    for (size_t s = 0; s < sizeof samples / sizeof *samples; s++) {
+        struct file file = read_media(samples[s].name);
+        size_t step = file.n_bytes > 3000 ? file.n_bytes / 97 : 31;
+        for (size_t n = 1; n < file.n_bytes; n += step) {
+            unsigned char *copy = copy_of(file.bytes, n);
+            try_bytes(decoder, samples[s].kind, samples[s].name, copy, n);
+            free(copy);
+        }
+        free(file.bytes);
+    }
+    ASSERT_EQ(stats_of(decoder).n_child_deaths, 0);
+    media_decoder_destroy(decoder);
+}
+
+struct caller {
+    struct media_decoder *decoder;
+    atomic_bool *stop;
+    int n_decoded, n_refused;
+    pthread_t thread;
+};
+
+static void *call_again_and_again(void *argument)
+{
+    struct caller *caller = argument;
+    struct file file = read_media("h264.mp4");
+    while (!*caller->stop) {
+        struct media_wish wish = wish_for(MEDIA_VIDEO, &file);
+        struct media *media;
+        enum status st = media_decode(caller->decoder, &wish, &media, NULL);
+        if (st == STATUS_OK)
+            media_drop(media);
+        caller->n_decoded += st == STATUS_OK;
+        caller->n_refused += st == STATUS_INVALID_ARGUMENT;
+        if (st != STATUS_OK && st != STATUS_INVALID_ARGUMENT)
+            abort();
+    }
+    free(file.bytes);
+    return NULL;
+}
+
+TEST(children_killed_at_random_cost_at_most_a_retry)
+{
+    struct media_decoder_config config = default_config();
+    struct media_decoder *decoder = new_decoder(&config);
+    atomic_bool stop = false;
+    struct caller callers[3];
+    for (int i = 0; i < 3; i++) {
+        callers[i] = (struct caller){.decoder = decoder, .stop = &stop};
+        pthread_create(&callers[i].thread, NULL, call_again_and_again, &callers[i]);
+    }
+    uint64_t random = 9;
+    for (int i = 0; i < 12; i++) {
+        struct timespec pause = {0, (long)test_random_in(&random, 50, 150) * 1000000};
+        nanosleep(&pause, NULL);
+        pid_t pids[8];
+        uint32_t n = children(pids, 8);
+        if (n > 0)
+            kill(pids[test_random_in(&random, 0, n - 1)], SIGKILL);
+    }
+    stop = true;
+    int n_decoded = 0;
+    int n_refused = 0;
+    for (int i = 0; i < 3; i++) {
+        pthread_join(callers[i].thread, NULL);
+        n_decoded += callers[i].n_decoded;
+        n_refused += callers[i].n_refused;
+    }
+    ASSERT(stats_of(decoder).n_child_deaths >= 1);
+    ASSERT(n_decoded > 12);
+    ASSERT(n_refused <= 2); // two deaths in one file
+    media_decoder_destroy(decoder);
+    pid_t left[8];
+    ASSERT_EQ(children(left, 8), 0);
+}
+
+TEST(a_child_that_takes_too_long_is_replaced)
+{
+    struct media_decoder_config config = default_config();
+    config.timeout_ns = 200 * NS_PER_MS;
+    config.n_children = 1;
+    struct media_decoder *decoder = new_decoder(&config);
+    pid_t pid;
+    ASSERT_EQ(children(&pid, 1), 1);
+    kill(pid, SIGSTOP);
+    struct file file = read_media("tone_float.wav");
+    struct media_wish wish = wish_for(MEDIA_AUDIO, &file);
+    struct media *media = NULL;
+    enum status st = media_decode(decoder, &wish, &media, NULL); // the retry may wait for a start
+    ASSERT(st == STATUS_OK || st == STATUS_RESOURCE_EXHAUSTED);
+    media_drop(media);
+    ASSERT_EQ(stats_of(decoder).n_child_deaths, 1);
+    media_decoder_destroy(decoder);
+    free(file.bytes);
+}
