@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "engine/delivery.h"
 #include "engine/live_request.h"
+#include "engine/pace.h"
 #include "engine/request_table.h"
 
 struct engine {
@@ -48,7 +49,8 @@ struct engine {
     struct delivery delivery;
     struct live_request *live;
     struct live_request *taken_aborts;
-    uint64_t n_requests, n_prompt_tokens, n_steps, prepare_ns, forward_ns, sample_ns;
+    struct pace pace;
+    uint64_t n_requests, n_prompt_tokens, n_steps, prepare_ns, encode_ns, forward_ns, sample_ns;
     uint64_t mask_ns, mask_wait_ns;
     uint64_t collective_wait_ns[STEP_MAX_RANKS];
 };
@@ -120,7 +122,9 @@ enum status engine_create(const struct engine_config *config, struct engine **ou
         .limits = config->limits,
         .kv = config->kv,
         .max_chunk_rows = config->max_chunk_rows,
+        .encoders = config->encoders,
     };
+    e->pace.max_stretch = config->max_step_stretch;
     e->text.tokenizer = config->tokenizer;
     e->text.vocabulary = config->vocabulary;
     if (config->tokenizer) {
@@ -392,7 +396,8 @@ static void prepare_steps(struct engine *e)
     write_masks(e);
     while ((memory = backend->begin_step(backend->context))) {
         uint64_t started = clock_now_ns();
-        size_t n = scheduler_prepare(e->scheduler, memory);
+        struct scheduler_budget budget = pace_budget(&e->pace);
+        size_t n = scheduler_prepare(e->scheduler, &budget, backend->media, memory);
         e->prepare_ns += clock_now_ns() - started;
         if (n == 0)
             return;
@@ -413,6 +418,13 @@ static void publish_stats(struct engine *e)
         .n_preemptions_total = counts.n_preemptions,
         .n_steps_total = e->n_steps,
         .step_prepare_ns_total = e->prepare_ns,
+        .encode_ns_total = e->encode_ns,
+        .n_encoded_parts_total = counts.n_encoded_parts,
+        .n_cache_hits_total = counts.cache.n_hits,
+        .n_cache_misses_total = counts.cache.n_misses,
+        .n_cache_rows = counts.cache.n_rows,
+        .n_used_cache_rows = counts.cache.n_used_rows,
+        .n_held_cache_rows = counts.cache.n_held_rows,
         .forward_ns_total = e->forward_ns,
         .sample_ns_total = e->sample_ns,
         .mask_ns_total = e->mask_ns,
@@ -437,13 +449,19 @@ static enum status take_result(struct engine *e, const void *message, size_t n, 
     enum status st = step_result_open(message, n, &e->c.limits, &result, err);
     if (st != STATUS_OK)
         return st;
+    struct scheduler_work work = {0};
+    if (!scheduler_oldest_work(e->scheduler, &work))
+        return error_set(err, STATUS_INTERNAL, "a result of no step");
+    pace_learn(&e->pace, &work, result.header);
+    e->encode_ns += result.header->encode_ns;
     e->forward_ns += result.header->forward_ns;
     e->sample_ns += result.header->sample_ns;
     e->mask_wait_ns += result.header->mask_wait_ns;
     for (uint32_t r = 0; r < STEP_MAX_RANKS; r++)
         e->collective_wait_ns[r] += result.header->collective_wait_ns[r];
     uint64_t now = clock_now_ns();
-    uint64_t step_ns = result.header->forward_ns + result.header->sample_ns;
+    uint64_t step_ns = result.header->encode_ns + result.header->forward_ns +
+                       result.header->sample_ns;
     e->delivery.step_began_ns = step_ns < now ? now - step_ns : 0;
     return scheduler_complete(e->scheduler, &result, delivery_take_output, &e->delivery, err);
 }

@@ -8,6 +8,7 @@
 #define GEMMAD_ENGINE_ENGINE_H
 
 #include "engine/request.h"
+#include "engine/scheduler.h"
 #include "kvcache/params.h"
 #include "text/grammar/vocabulary.h"
 
@@ -42,6 +43,9 @@ struct engine_config {
                                             with a grammar are UNIMPLEMENTED */
     uint32_t max_queued;                 /* requests waiting; one more is RESOURCE_EXHAUSTED */
     uint32_t max_chunk_rows;             /* prefill rows of one sequence in a step; 0: max_rows */
+    struct scheduler_encoders encoders;  /* with limits.n_cache_rows > 0 */
+    float max_step_stretch; /* prefill and encoding make a step with decode rows at most so many
+                               times longer (engine/pace.h); 0: no limit */
 };
 
 NODISCARD enum status engine_create(const struct engine_config *config, struct engine **out,
@@ -71,6 +75,11 @@ void engine_backend_reset(struct engine *engine, const struct engine_backend *ba
 struct engine_stats {
     uint64_t n_requests_total, n_prompt_tokens_total, n_generated_tokens_total, n_preemptions_total;
     uint64_t n_steps_total, step_prepare_ns_total, forward_ns_total;
+    uint64_t n_encoded_parts_total, encode_ns_total;
+    /* Of the parts that sequences took up: soft tokens found in the encoder cache (or being made),
+     * and not. Its rows: all, in use, and in use by sequences that run. */
+    uint64_t n_cache_hits_total, n_cache_misses_total;
+    uint32_t n_cache_rows, n_used_cache_rows, n_held_cache_rows;
     uint64_t sample_ns_total;
     uint64_t mask_ns_total;      /* the engine thread's work on masks */
     uint64_t mask_wait_ns_total; /* of sample_ns_total: workers waited for masks */

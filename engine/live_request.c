@@ -46,6 +46,9 @@ static enum status check_request(const struct request *request,
         request->n_biases > config->limits.max_blob_bytes)
         return error_set(err, STATUS_INVALID_ARGUMENT, "%zu stop ids, %zu biases: too many",
                          request->n_stop_ids, request->n_biases);
+    if (request->n_parts > request->n_prompt)
+        return error_set(err, STATUS_INVALID_ARGUMENT, "%zu media parts in a prompt of %zu tokens",
+                         request->n_parts, request->n_prompt);
     enum status st = step_check_sampling(&request->sampling, err);
     if (st == STATUS_OK)
         st = check_ids(request, config->limits.vocab_size, err);
@@ -78,6 +81,15 @@ static void take_stop_ids(struct live_request *r, const struct request *request,
         if (id < vocab_size && (r->n_stop_ids == 0 || r->stop_ids[r->n_stop_ids - 1] != id))
             r->stop_ids[r->n_stop_ids++] = id;
     }
+}
+
+static void take_parts(struct live_request *r, const struct request *request)
+{
+    r->parts = copy_array(request->parts, request->n_parts, sizeof *r->parts);
+    r->n_parts = (uint32_t)request->n_parts;
+    for (uint32_t i = 0; i < r->n_parts; i++)
+        if (r->parts[i].media)
+            media_ref(r->parts[i].media);
 }
 
 static uint64_t deadline_after(uint64_t now_ns, uint64_t time_limit_ns)
@@ -127,6 +139,7 @@ enum status live_request_create(const struct request *request,
     take_stop_ids(r, request, config->limits.vocab_size);
     r->biases = copy_array(request->biases, request->n_biases, sizeof *r->biases);
     r->n_biases = (uint32_t)request->n_biases;
+    take_parts(r, request);
     r->include_stop = request->include_stop;
     r->want_prompt_ids = request->want_prompt_ids;
     r->prompt_told = !request->want_prompt_ids && request->sampling.n_prompt_logprobs < 0;
@@ -170,6 +183,9 @@ void live_request_destroy(struct live_request *r)
     free(r->prompt);
     free(r->stop_ids);
     free(r->biases);
+    for (uint32_t i = 0; i < r->n_parts; i++)
+        media_drop(r->parts[i].media);
+    free(r->parts);
     free(r->prompt_logprobs);
     free(r);
 }
@@ -213,6 +229,8 @@ struct sequence_config live_request_sequence(struct choice *choice)
         .n_stop_ids = r->n_stop_ids,
         .biases = r->biases,
         .n_biases = r->n_biases,
+        .parts = r->parts,
+        .n_parts = r->n_parts,
         .priority = r->priority,
         .arrival = r->arrival,
         .index = choice->index,

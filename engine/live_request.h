@@ -37,6 +37,8 @@ struct live_request {
     struct stop_strings stop_strings;
     struct logit_bias *biases;
     uint32_t n_biases;
+    struct request_part *parts; /* with references to their media */
+    uint32_t n_parts;
     bool include_stop;
     bool want_prompt_ids;
     enum reasoning_state start; /* in which generation begins */

@@ -1,5 +1,6 @@
 /* engine/scheduler.c - sequences come, their steps come back, they go. What goes into a step is in
- * scheduler_plan.c, its masks in scheduler_masks.c, its pages in scheduler_pages.c.
+ * scheduler_plan.c, its masks in scheduler_masks.c, its pages in scheduler_pages.c, soft tokens in
+ * scheduler_media.c and scheduler_encode.c.
  *
  * Invariants (scheduler_verify):
  * 1. Free pages and the pages of running sequences are all pages but the padding one; waiting and
@@ -9,10 +10,12 @@
  * 3. A sequence's memory outlives the steps in flight that name it, so that results find it; what
  *    comes back for a removed one is dropped, for a preempted one it is kept.
  * 4. A step whose masks are missing is the one prepared last (scheduler_masks.c).
- * 5. running is sorted by rank and there are never more of them than rows in a step. */
+ * 5. running is sorted by rank and there are never more of them than rows in a step.
+ * 6. References to the encoder cache are those of running sequences; a job's parts are ENCODING. */
 #include "engine/scheduler_state.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 
@@ -68,6 +71,7 @@ enum status scheduler_create(const struct scheduler_config *config, struct sched
                        offsetof(struct sequence, waiting_place));
     sequence_heap_init(&s->deadlines, ends_before, offsetof(struct sequence, deadline_place));
     s->running = mem_zeroed(s->max_running, sizeof(struct sequence *));
+    s->cache = encoder_cache_create(limits->n_cache_rows);
     s->free_slots = mem_zeroed(limits->max_slots, sizeof *s->free_slots);
     s->slot_last_step = mem_zeroed(limits->max_slots, sizeof *s->slot_last_step);
     s->n_free_slots = limits->max_slots;
@@ -92,6 +96,7 @@ enum status scheduler_create(const struct scheduler_config *config, struct sched
 static void free_sequence(struct sequence *sequence)
 {
     free(sequence->generated);
+    free(sequence->entries);
     free(sequence);
 }
 
@@ -112,6 +117,7 @@ void scheduler_destroy(struct scheduler *s)
     for (int i = 0; i < SCHEDULER_MAX_STEPS_IN_FLIGHT; i++)
         free(s->steps[i].rows);
     step_builder_finish(&s->builder);
+    encoder_cache_destroy(s->cache);
     for (uint32_t g = 0; g < KV_MAX_GROUPS; g++) {
         free(s->block_tables[g]);
         kv_pool_destroy(s->pools[g]);
@@ -138,8 +144,12 @@ enum status scheduler_can_run(const struct scheduler_config *config,
                          "%u stop ids and %u biases take %zu bytes of a step, which has %u",
                          sequence->n_stop_ids, sequence->n_biases, blob,
                          config->limits.max_blob_bytes);
+    enum status st = scheduler_check_parts(config, sequence, err);
+    if (st != STATUS_OK)
+        return st;
+    uint32_t max_block = scheduler_max_block(config, sequence);
     for (uint32_t g = 0; g < config->kv.n_groups; g++) {
-        uint32_t needed = kv_sequence_pages(&config->kv, g, (uint32_t)length - 1, 1);
+        uint32_t needed = kv_sequence_pages(&config->kv, g, (uint32_t)length - 1, max_block);
         if (needed > config->kv.n_pages[g] - 1)
             return error_set(err, STATUS_RESOURCE_EXHAUSTED,
                              "a prompt of %u tokens and max_tokens=%u need %u pages of KV group %u "
@@ -158,10 +168,11 @@ struct sequence *scheduler_add(struct scheduler *s, const struct sequence_config
     sequence->c = *config;
     sequence->c.sampling.n_prompt_tokens = config->n_prompt;
     sequence->slot = NO_SLOT;
+    sequence->max_block = scheduler_max_block(&s->c, config);
     // The last token is sampled but never fed.
     uint32_t n_fed = config->n_prompt + config->max_tokens - 1;
     for (uint32_t g = 0; g < s->c.kv.n_groups; g++)
-        sequence->most_pages[g] = kv_sequence_pages(&s->c.kv, g, n_fed, 1);
+        sequence->most_pages[g] = kv_sequence_pages(&s->c.kv, g, n_fed, sequence->max_block);
     sequence_heap_push(&s->waiting, sequence);
     if (config->deadline_ns != UINT64_MAX)
         sequence_heap_push(&s->deadlines, sequence);
@@ -185,7 +196,8 @@ bool scheduler_has_run(const struct sequence *sequence)
     return sequence->generated != NULL;
 }
 
-size_t scheduler_prepare(struct scheduler *s, void *message)
+size_t scheduler_prepare(struct scheduler *s, const struct scheduler_budget *budget,
+                         unsigned char *media, void *message)
 {
     if (s->n_prepared - s->n_completed == SCHEDULER_MAX_STEPS_IN_FLIGHT || s->masks_missing)
         return 0;
@@ -194,9 +206,11 @@ size_t scheduler_prepare(struct scheduler *s, void *message)
     plan->step_id = step_id;
     plan->n_seqs = 0;
     plan->n_masked = 0;
+    plan->work = (struct scheduler_work){0};
     step_builder_begin(&s->builder, step_id);
-    scheduler_plan_step(s, plan);
-    if (plan->n_seqs == 0)
+    scheduler_plan_step(s, budget, media, plan);
+    const struct step_header *header = &s->builder.header;
+    if (header->n_seqs == 0 && header->n_starts == 0 && header->encode.n_units == 0)
         return 0;
     s->n_prepared = step_id;
     s->masks_missing = plan->n_masked > 0;
@@ -287,6 +301,14 @@ static struct sequence_output take_output(const struct planned_rows *rows,
     return output;
 }
 
+bool scheduler_oldest_work(const struct scheduler *s, struct scheduler_work *out)
+{
+    if (s->n_completed == s->n_prepared)
+        return false;
+    *out = s->steps[(s->n_completed + 1) % SCHEDULER_MAX_STEPS_IN_FLIGHT].work;
+    return true;
+}
+
 enum status scheduler_complete(struct scheduler *s, const struct step_result *result,
                                scheduler_output_fn *on_output, void *context, struct error *err)
 {
@@ -331,6 +353,9 @@ void scheduler_reset(struct scheduler *s)
     s->masks_missing = false;
     for (uint32_t i = 0; i < s->c.limits.max_slots; i++)
         s->slot_last_step[i] = 0;
+    encoder_cache_reset(s->cache);
+    s->job.n_units_left = 0;
+    memset(s->region_last_step, 0, sizeof s->region_last_step);
 }
 
 void *scheduler_expired(const struct scheduler *s, uint64_t now_ns)
@@ -352,7 +377,9 @@ void scheduler_get_counts(const struct scheduler *s, struct scheduler_counts *ou
         .n_running = s->n_running,
         .n_steps_in_flight = (uint32_t)(s->n_prepared - s->n_completed),
         .n_preemptions = s->n_preemptions,
+        .n_encoded_parts = s->n_encoded_parts,
     };
+    encoder_cache_get_counts(s->cache, &out->cache);
     for (uint32_t g = 0; g < s->c.kv.n_groups; g++)
         out->n_free_pages[g] = kv_pool_free_pages(s->pools[g]);
 }
@@ -377,5 +404,5 @@ bool scheduler_verify(const struct scheduler *s)
         sound = sound && w->state == SEQUENCE_WAITING && w->slot == NO_SLOT;
     }
     return sound && s->n_free_slots + s->n_running == s->c.limits.max_slots &&
-           scheduler_verify_pages(s);
+           scheduler_verify_pages(s) && scheduler_verify_media(s);
 }

@@ -11,27 +11,43 @@
  * Sequences that are masked get a mask for each token that is sampled, once all tokens before it
  * are known: in a message behind the step's, without which no further step is prepared. A mask of
  * one token may bring more tokens that must follow it; they are taken as known without being
- * sampled, so the next step computes them together. Cost per step: rows and changes, never context.
+ * sampled, so the next step computes them together. Parts of media are encoded before their rows
+ * (scheduler_media.c). Cost per step: rows and changes, never context.
  * Memory: none per step. Thread: the engine's. */
 #ifndef GEMMAD_ENGINE_SCHEDULER_H
 #define GEMMAD_ENGINE_SCHEDULER_H
 
 #include <stdbool.h>
 
+#include "engine/encoder_cache.h"
 #include "engine/request.h"
 #include "engine/step.h"
 #include "kvcache/params.h"
+#include "model/encoder.h"
 
 #define SCHEDULER_MAX_STEPS_IN_FLIGHT 4
 
 struct scheduler;
 struct sequence;
 
+/* What must be known of the model's encoders: encoder_n_tokens and encoder_count_units of
+ * model/encoder.h, or a test's. */
+struct scheduler_encoders {
+    const struct model_config *model;
+    uint32_t (*n_tokens)(const struct model_config *model, const struct encoder_part *part);
+    uint32_t (*count_units)(const struct model_config *model, const struct encoder_part *parts,
+                            uint32_t n_parts);
+    bool
+        bidirectional_images; /* neighbouring images and frames are a block, computed in one step */
+};
+
 struct scheduler_config {
     struct step_limits limits; /* n_pages, page_tokens and n_groups as in kv */
     uint32_t n_text_ids;       /* ids from here on are never allowed by a mask; 0: vocab_size */
     struct kv_params kv;
-    uint32_t max_chunk_rows; /* prefill rows of one sequence in a step; 0: max_rows */
+    uint32_t max_chunk_rows; /* prefill rows of one sequence in a step, unless a block has more;
+                                0: max_rows */
+    struct scheduler_encoders encoders; /* with limits.n_cache_rows > 0 */
 };
 
 /* INVALID_ARGUMENT: the limits or the parameters make no sense or disagree. */
@@ -49,6 +65,8 @@ struct sequence_config {
     uint32_t n_stop_ids;
     const struct logit_bias *biases;
     uint32_t n_biases;
+    const struct request_part *parts; /* as in struct request; the last token is of none */
+    uint32_t n_parts;
     int32_t priority;
     uint64_t arrival;     /* unique for a request */
     uint32_t index;       /* among the request's sequences */
@@ -58,7 +76,9 @@ struct sequence_config {
 };
 
 /* Whether such a sequence can ever run. Reads the config only, so any thread may ask.
- * INVALID_ARGUMENT: empty or too long. RESOURCE_EXHAUSTED: more pages than there are. */
+ * INVALID_ARGUMENT: empty or too long; parts that are none, or not where they can be; a block of
+ * images longer than a step. RESOURCE_EXHAUSTED: more pages than there are, or rows of the encoder
+ * cache. UNIMPLEMENTED: parts where no media are served. */
 NODISCARD enum status scheduler_can_run(const struct scheduler_config *config,
                                         const struct sequence_config *sequence, struct error *err);
 
@@ -70,8 +90,20 @@ void scheduler_remove(struct scheduler *scheduler, struct sequence *sequence);
 /* Whether it ever had rows in a step. */
 bool scheduler_has_run(const struct sequence *sequence);
 
-/* Writes the next step to message (step_max_bytes); its length, or 0: nothing can run now. */
-size_t scheduler_prepare(struct scheduler *scheduler, void *message);
+/* How long what is not decoding may make a step. In a step with decode rows, prefill rows and units
+ * of encoding together take at most shared_ns at the given costs, but some always go on; with
+ * encoding alone, units take at most alone_ns. Whatever it says, the same tokens come. */
+struct scheduler_budget {
+    uint64_t shared_ns; /* UINT64_MAX: no limit */
+    uint64_t alone_ns;  /* likewise */
+    uint64_t row_ns;
+    uint64_t unit_ns[2]; /* by enum encoder_kind */
+};
+
+/* Writes the next step to message (step_max_bytes); its length, or 0: nothing can run now. Copies
+ * what it gives to the encoders to media ([limits.media_bytes], the same until a reset). */
+size_t scheduler_prepare(struct scheduler *scheduler, const struct scheduler_budget *budget,
+                         unsigned char *media, void *message);
 
 /* What a sequence's owner says of its next token. LATER: it is asked again in the next step, which
  * computes the last row once more; so slow masks need not hold up the other sequences. */
@@ -117,6 +149,15 @@ struct sequence_output {
  * any sequence; must remove one that has generated max_tokens. */
 typedef void scheduler_output_fn(void *context, void *owner, const struct sequence_output *output);
 
+/* What the oldest step in flight consists of, to learn from its times. */
+struct scheduler_work {
+    uint32_t n_decode_rows, n_prefill_rows;
+    uint32_t n_units;
+    enum encoder_kind kind; /* of the units */
+};
+/* False: none is in flight. */
+bool scheduler_oldest_work(const struct scheduler *scheduler, struct scheduler_work *out);
+
 /* Takes the result of the oldest step in flight. INTERNAL: it is not that; the workers are broken,
  * and the scheduler must be reset. */
 NODISCARD enum status scheduler_complete(struct scheduler *scheduler,
@@ -138,6 +179,8 @@ struct scheduler_counts {
     uint32_t n_steps_in_flight;
     uint64_t n_preemptions;
     uint32_t n_free_pages[KV_MAX_GROUPS];
+    uint64_t n_encoded_parts;
+    struct encoder_cache_counts cache;
 };
 void scheduler_get_counts(const struct scheduler *scheduler, struct scheduler_counts *out);
 

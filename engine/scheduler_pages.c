@@ -95,7 +95,7 @@ void scheduler_promise_pages(struct scheduler *s, struct sequence *sequence)
     for (uint32_t g = 0; g < s->c.kv.n_groups; g++) {
         uint32_t needed = 0;
         if (prefilling)
-            needed = kv_sequence_pages(&s->c.kv, g, sequence_length(sequence), 1);
+            needed = kv_sequence_pages(&s->c.kv, g, sequence_length(sequence), sequence->max_block);
         uint32_t held = held_pages(sequence, g);
         uint32_t promised = needed > held ? needed - held : 0;
         s->promised[g] += promised - sequence->promised[g];
@@ -119,7 +119,8 @@ bool scheduler_pages_admit(const struct scheduler *s, const struct sequence *seq
 {
     for (uint32_t g = 0; g < s->c.kv.n_groups; g++) {
         uint64_t taken = (uint64_t)s->promised[g] + headroom(s, g);
-        uint64_t needed = kv_sequence_pages(&s->c.kv, g, sequence_length(sequence), 1);
+        uint64_t needed = kv_sequence_pages(&s->c.kv, g, sequence_length(sequence),
+                                            sequence->max_block);
         if (kv_pool_free_pages(s->pools[g]) < taken + needed)
             return false;
     }

@@ -12,6 +12,9 @@
 
 #include "base/mem.h"
 
+#define MAX_DECODE_ROWS 32  /* more at once are a prefill */
+#define MIN_PREFILL_ROWS 16 /* that a step has in any case, so that prefills go on */
+
 static uint32_t at_most(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
@@ -25,6 +28,7 @@ void scheduler_stop_running(struct scheduler *s, struct sequence *sequence)
     s->n_running--;
     memmove(s->running + at, s->running + at + 1, (s->n_running - at) * sizeof(struct sequence *));
     scheduler_drop_pages(s, sequence);
+    scheduler_drop_parts(s, sequence);
     uint32_t max_slots = s->c.limits.max_slots;
     s->free_slots[(s->first_free_slot + s->n_free_slots++) % max_slots] = sequence->slot;
     sequence->slot = NO_SLOT;
@@ -43,20 +47,37 @@ static bool wants_prompt_logprobs(const struct sequence *sequence)
     return sequence->c.sampling.n_prompt_logprobs >= 0;
 }
 
-// Of the n rows from n_computed on, those that one step may have: a chunk, which is either wholly
-// for prompt logprobs that have not come yet, or wholly not.
-static uint32_t chunk_rows(const struct scheduler *s, const struct sequence *sequence, uint32_t n)
+// One that has its prompt behind it and adds what it generates: a row, or a few after forced
+// tokens.
+static bool is_decoding(const struct sequence *sequence)
 {
-    n = at_most(n, s->c.max_chunk_rows);
-    if (!wants_prompt_logprobs(sequence))
-        return n;
+    return sequence->n_computed >= sequence->c.n_prompt &&
+           sequence_wanted_rows(sequence) <= MAX_DECODE_ROWS;
+}
+
+// Rows that one step may have, from n_computed on: at most room, and no more than a chunk and the
+// step's prefill rows unless a block needs them. A chunk is either wholly for prompt logprobs that
+// have not come yet, or wholly not.
+static uint32_t chunk_rows(const struct scheduler *s, const struct planned_step *plan,
+                           const struct sequence *sequence, uint32_t room)
+{
     uint32_t first = sequence->n_computed;
+    uint32_t n = at_most(sequence_wanted_rows(sequence), room);
+    if (n == 0)
+        return 0;
+    uint32_t most = s->c.max_chunk_rows;
+    if (!is_decoding(sequence))
+        most = at_most(most, plan->n_prefill_rows_left);
+    uint32_t least = scheduler_least_rows(s, sequence);
+    if (most > 0 && most < least)
+        most = least;
+    n = at_most(n, most);
     uint32_t n_done = sequence->n_prompt_logprobs;
-    if (first < n_done)
-        return at_most(n, n_done - first);
-    if (first < sequence->c.n_prompt)
-        return at_most(n, sequence->c.n_prompt - first);
-    return n;
+    if (wants_prompt_logprobs(sequence) && first < n_done)
+        n = at_most(n, n_done - first);
+    else if (wants_prompt_logprobs(sequence) && first < sequence->c.n_prompt)
+        n = at_most(n, sequence->c.n_prompt - first);
+    return scheduler_spliceable_rows(s, sequence, n);
 }
 
 static uint32_t row_flags(const struct sequence *sequence, uint32_t n)
@@ -84,11 +105,25 @@ static void copy_tokens(const struct sequence *sequence, uint32_t n, uint32_t *o
                (n - n_from_prompt) * sizeof *out);
 }
 
+static void count_rows(struct planned_step *plan, const struct sequence *sequence, uint32_t n)
+{
+    if (is_decoding(sequence)) {
+        plan->work.n_decode_rows += n;
+        return;
+    }
+    plan->work.n_prefill_rows += n;
+    plan->n_prefill_rows_left -= at_most(n, plan->n_prefill_rows_left);
+}
+
 // Puts n rows that fit into the step.
 static void add_rows(struct scheduler *s, struct planned_step *plan, struct sequence *sequence,
                      uint32_t n)
 {
     uint32_t end = sequence->n_computed + n;
+    uint32_t at = s->builder.header.n_rows;
+    if (!sequence->generated)
+        sequence->generated = mem_zeroed(sequence->c.max_tokens, sizeof *sequence->generated);
+    count_rows(plan, sequence, n);
     struct step_seq seq = {
         .slot = sequence->slot,
         .first_position = sequence->n_computed,
@@ -117,16 +152,23 @@ static void add_rows(struct scheduler *s, struct planned_step *plan, struct sequ
     if (seq.flags & STEP_SAMPLE)
         sequence->n_pending++;
     plan->n_masked += (seq.flags & STEP_MASKED) != 0;
+    scheduler_splice_rows(s, sequence, n, at);
     scheduler_promise_pages(s, sequence);
 }
 
-// Rows that fit without hurting anyone, or else a page's worth with what spare pages there are.
+// Rows that fit without hurting anyone, or else a page's worth or the next block with what spare
+// pages there are.
 static uint32_t fitting_rows(struct scheduler *s, struct sequence *sequence, uint32_t n)
 {
     uint32_t rows = scheduler_rows_that_fit(s, sequence, n, s->n_running);
-    if (rows == 0)
-        rows = scheduler_rows_that_fit(s, sequence, at_most(n, s->c.kv.page_tokens), 0);
-    return rows;
+    rows = scheduler_spliceable_rows(s, sequence, rows);
+    if (rows > 0)
+        return rows;
+    uint32_t least = scheduler_least_rows(s, sequence);
+    if (least < s->c.kv.page_tokens)
+        least = s->c.kv.page_tokens;
+    rows = scheduler_rows_that_fit(s, sequence, at_most(n, least), 0);
+    return scheduler_spliceable_rows(s, sequence, rows);
 }
 
 // Returns whether anything had to be preempted.
@@ -141,7 +183,7 @@ static bool plan_running(struct scheduler *s, struct planned_step *plan)
         uint32_t wanted = sequence_wanted_rows(sequence);
         n_decodes -= wanted == 1;
         uint32_t room = s->c.limits.max_rows - s->builder.header.n_rows - n_decodes;
-        uint32_t n = chunk_rows(s, sequence, at_most(wanted, room));
+        uint32_t n = chunk_rows(s, plan, sequence, room);
         if (n == 0)
             continue;
         uint32_t rows = fitting_rows(s, sequence, n);
@@ -168,7 +210,7 @@ static uint32_t next_free_slot(const struct scheduler *s)
     return s->slot_last_step[slot] <= s->n_completed ? slot : NO_SLOT;
 }
 
-// Only after fitting rows are known to exist: gives it the slot and tells the workers.
+// Gives it the slot and tells the workers.
 static void start_running(struct scheduler *s, struct sequence *sequence)
 {
     const struct sequence_config *c = &sequence->c;
@@ -181,11 +223,15 @@ static void start_running(struct scheduler *s, struct sequence *sequence)
     sequence->slot = s->free_slots[s->first_free_slot];
     s->first_free_slot = (s->first_free_slot + 1) % s->c.limits.max_slots;
     s->n_free_slots--;
-    if (!sequence->generated)
-        sequence->generated = mem_zeroed(c->max_tokens, sizeof *sequence->generated);
     uint32_t n_stop_ids = c->sampling.min_tokens > 0 ? c->n_stop_ids : 0;
     step_builder_add_start(&s->builder, sequence->slot, &c->sampling, c->stop_ids, n_stop_ids,
                            c->biases, c->n_biases);
+}
+
+// Its prompt begins with a part: it runs without rows until that is encoded.
+static bool waits_for_encoding(const struct scheduler *s, const struct sequence *sequence)
+{
+    return scheduler_spliceable_rows(s, sequence, sequence_wanted_rows(sequence)) == 0;
 }
 
 // Admits in order and never past one that must wait, so that long prompts are not starved.
@@ -200,17 +246,70 @@ static void admit_waiting(struct scheduler *s, struct planned_step *plan)
             !scheduler_pages_admit(s, sequence))
             return;
         uint32_t room = s->c.limits.max_rows - s->builder.header.n_rows;
-        uint32_t n = chunk_rows(s, sequence, at_most(sequence_length(sequence), room));
-        uint32_t rows = fitting_rows(s, sequence, n);
-        if (rows == 0)
+        scheduler_take_parts(s, sequence);
+        uint32_t n = chunk_rows(s, plan, sequence, room);
+        uint32_t rows = n > 0 ? fitting_rows(s, sequence, n) : 0;
+        if (rows == 0 && !waits_for_encoding(s, sequence)) {
+            scheduler_drop_parts(s, sequence);
             return;
+        }
         start_running(s, sequence);
-        add_rows(s, plan, sequence, rows);
+        if (rows > 0)
+            add_rows(s, plan, sequence, rows);
+        else
+            scheduler_promise_pages(s, sequence);
     }
 }
 
-void scheduler_plan_step(struct scheduler *s, struct planned_step *plan)
+static bool any_decodes(const struct scheduler *s)
 {
+    for (uint32_t i = 0; i < s->n_running; i++)
+        if (is_decoding(s->running[i]) && sequence_wanted_rows(s->running[i]) > 0)
+            return true;
+    return false;
+}
+
+static bool any_prefills(const struct scheduler *s)
+{
+    for (uint32_t i = 0; i < s->n_running; i++) {
+        const struct sequence *r = s->running[i];
+        if (!is_decoding(r) && !waits_for_encoding(s, r))
+            return true;
+    }
+    return s->waiting.n > 0;
+}
+
+// Encoding goes first, since its soft tokens may be spliced at once; when both want time beside
+// decode rows, it gets half of it.
+static void plan_encode(struct scheduler *s, struct planned_step *plan,
+                        const struct scheduler_budget *budget, unsigned char *media)
+{
+    bool shared = any_decodes(s);
+    uint64_t left = shared ? budget->shared_ns : UINT64_MAX;
+    if (scheduler_has_encode_work(s)) {
+        uint64_t most = budget->alone_ns;
+        if (shared && left < UINT64_MAX)
+            most = any_prefills(s) ? left / 2 : left;
+        uint64_t taken = scheduler_plan_encode(s, plan, budget, most, media);
+        if (left < UINT64_MAX)
+            left -= taken < left ? taken : left;
+    }
+    plan->n_prefill_rows_left = UINT32_MAX;
+    if (left == UINT64_MAX || budget->row_ns == 0)
+        return;
+    uint64_t rows = left / budget->row_ns;
+    if (rows < MIN_PREFILL_ROWS)
+        rows = MIN_PREFILL_ROWS;
+    if (rows < UINT32_MAX)
+        plan->n_prefill_rows_left = (uint32_t)rows;
+}
+
+void scheduler_plan_step(struct scheduler *s, const struct scheduler_budget *budget,
+                         unsigned char *media, struct planned_step *plan)
+{
+    for (uint32_t i = 0; i < s->n_running; i++)
+        scheduler_take_parts(s, s->running[i]);
+    plan_encode(s, plan, budget, media);
     bool preempted = plan_running(s, plan);
     if (!preempted) // else the pages just won would go straight back
         admit_waiting(s, plan);

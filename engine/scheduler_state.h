@@ -29,7 +29,11 @@ struct sequence {
     /* Its pages of a group are those of the positions in pages first_page .. end_page - 1. */
     uint32_t first_page[KV_MAX_GROUPS];
     uint32_t end_page[KV_MAX_GROUPS];
-    uint32_t promised[KV_MAX_GROUPS];   /* pages its prefill still needs at least */
+    uint32_t promised[KV_MAX_GROUPS]; /* pages its prefill still needs at least */
+    uint32_t max_block;               /* rows that one step must have together; at least 1 */
+    /* Parts before first_part are behind n_computed; first_part .. end_part - 1 are held. */
+    struct encoder_entry **entries; /* [n_parts] */
+    uint32_t first_part, end_part;
     uint32_t most_pages[KV_MAX_GROUPS]; /* that it can hold at once, row by row */
 };
 
@@ -47,7 +51,21 @@ struct planned_step {
     uint64_t step_id;
     uint32_t n_seqs;
     uint32_t n_masked;
-    struct planned_rows *rows; /* [max_slots] */
+    struct scheduler_work work;
+    uint32_t n_prefill_rows_left; /* while it is planned */
+    struct planned_rows *rows;    /* [max_slots] */
+};
+
+#define SCHEDULER_MEDIA_REGIONS 2
+
+/* Parts that the workers encode together. Their data lie in one of two regions of the media file,
+ * so that a job can begin while the last step of the one before it is in flight. */
+struct encode_job {
+    uint32_t n_units_left; /* 0: no job */
+    enum encoder_kind kind;
+    uint32_t region;
+    uint32_t n_parts;
+    struct encoder_entry *entries[STEP_MAX_ENCODE_PARTS];
 };
 
 struct scheduler {
@@ -74,6 +92,11 @@ struct scheduler {
     bool masks_missing;               /* of the step prepared last */
     uint32_t first_asked;             /* the slot whose mask is asked for first */
     uint64_t n_preemptions;
+
+    struct encoder_cache *cache;
+    struct encode_job job;
+    uint64_t region_last_step[SCHEDULER_MEDIA_REGIONS]; /* that reads it */
+    uint64_t n_encoded_parts;
 };
 
 static inline uint32_t sequence_length(const struct sequence *sequence)
@@ -108,10 +131,48 @@ void scheduler_promise_pages(struct scheduler *scheduler, struct sequence *seque
 bool scheduler_pages_admit(const struct scheduler *scheduler, const struct sequence *sequence);
 bool scheduler_verify_pages(const struct scheduler *scheduler);
 
+/* scheduler_media.c */
+
+/* What scheduler_can_run says of its parts. */
+enum status scheduler_check_parts(const struct scheduler_config *config,
+                                  const struct sequence_config *sequence, struct error *err);
+/* Rows of its longest block, 1 without any. */
+uint32_t scheduler_max_block(const struct scheduler_config *config,
+                             const struct sequence_config *sequence);
+/* Takes what parts fit, in order. For one that runs also from those behind it, as far as its next
+ * rows need them. */
+void scheduler_take_parts(struct scheduler *scheduler, struct sequence *sequence);
+/* Drops those held; it begins anew. */
+void scheduler_drop_parts(struct scheduler *scheduler, struct sequence *sequence);
+/* How many rows from n_computed on, at most n, have their soft tokens and end in no block; and how
+ * many the next step must have at least: those of a block that begins there, or 1. */
+uint32_t scheduler_spliceable_rows(const struct scheduler *scheduler,
+                                   const struct sequence *sequence, uint32_t n);
+uint32_t scheduler_least_rows(const struct scheduler *scheduler, const struct sequence *sequence);
+/* Says where the soft tokens of the n rows before n_computed come from, the first of which is the
+ * step's row at, and drops the parts that are done with. */
+void scheduler_splice_rows(struct scheduler *scheduler, struct sequence *sequence, uint32_t n,
+                           uint32_t at);
+bool scheduler_verify_media(const struct scheduler *scheduler);
+
+/* scheduler_encode.c */
+
+/* Whether there is something to encode. */
+bool scheduler_has_encode_work(const struct scheduler *scheduler);
+/* Gives at most budget_ns of it to the step, and some in any case; what that takes. */
+uint64_t scheduler_plan_encode(struct scheduler *scheduler, struct planned_step *plan,
+                               const struct scheduler_budget *budget, uint64_t budget_ns,
+                               unsigned char *media);
+/* What the data of a job may take. */
+uint64_t scheduler_region_bytes(const struct step_limits *limits);
+/* One image, frame or clip, as the encoders see it. */
+struct encoder_part scheduler_encoder_part(const struct request_part *part);
+
 /* scheduler_plan.c */
 
 /* Fills the builder and *plan with the next step's rows. */
-void scheduler_plan_step(struct scheduler *scheduler, struct planned_step *plan);
+void scheduler_plan_step(struct scheduler *scheduler, const struct scheduler_budget *budget,
+                         unsigned char *media, struct planned_step *plan);
 /* Takes slot and pages from a running sequence; it waits again. */
 void scheduler_preempt(struct scheduler *scheduler, struct sequence *sequence);
 /* Ends a running sequence's run without making it wait. */

@@ -32,12 +32,17 @@ void open_engine(uint32_t n_pages, uint32_t max_queued)
                             .n_pages = {n_pages, n_pages}};
     limits = (struct step_limits){.max_slots = 8,
                                   .max_rows = 32,
-                                  .max_positions = 500,
+                                  .max_positions = MAX_POSITIONS,
                                   .vocab_size = VOCAB,
                                   .n_groups = 2,
                                   .page_tokens = 8,
                                   .n_pages = {n_pages, n_pages},
-                                  .max_blob_bytes = 256};
+                                  .max_blob_bytes = 256,
+                                  .n_cache_rows = 128,
+                                  .max_encode_parts = 4,
+                                  .max_job_patches = 40 * MEDIA_TOKEN_PATCHES,
+                                  .max_job_frames = 160,
+                                  .media_bytes = 2 * 40 * MEDIA_TOKEN_PATCHES * MEDIA_PATCH_BYTES};
     fake_backend_init(&backend, &limits, &kv);
     const char *letters[26];
     static char texts[26][2];
@@ -55,7 +60,9 @@ void open_engine(uint32_t n_pages, uint32_t max_queued)
                                    .backend = fake_backend_for_engine(&backend),
                                    .tokenizer = letters_tokenizer,
                                    .vocabulary = letters_vocabulary,
-                                   .max_queued = max_queued};
+                                   .max_queued = max_queued,
+                                   .encoders = fake_encoders(false),
+                                   .max_step_stretch = 3};
     struct error err = {0};
     ASSERT_OK_ERR(engine_create(&config, &engine, &err), err);
 }
@@ -185,16 +192,23 @@ struct request_log *submit(const struct request *request)
 
 uint32_t expected(const struct request *request, uint32_t choice, uint32_t i)
 {
-    uint32_t tokens[N_PROMPT + MAX_TOKENS];
+    uint32_t tokens[MAX_POSITIONS];
+    uint32_t n_prompt = (uint32_t)request->n_prompt;
     struct sampling_params sampling = request->sampling;
     sampling.seed += choice;
-    sampling.n_prompt_tokens = N_PROMPT;
-    memcpy(tokens, prompt, sizeof prompt);
+    sampling.n_prompt_tokens = n_prompt;
+    memcpy(tokens, request->prompt, n_prompt * sizeof *tokens);
+    for (size_t p = 0; p < request->n_parts; p++) {
+        const struct request_part *part = &request->parts[p];
+        const struct media_part *data = &part->media->parts[part->part];
+        for (uint32_t k = 0; k < data->n_tokens; k++)
+            tokens[part->first + k] = fake_soft_token(data->key[0], k);
+    }
     for (uint32_t k = 0; k <= i; k++)
-        tokens[N_PROMPT + k] = fake_token(&kv, VOCAB, &sampling, request->stop_ids,
+        tokens[n_prompt + k] = fake_token(&kv, VOCAB, &sampling, request->stop_ids,
                                           (uint32_t)request->n_stop_ids, NULL, tokens,
-                                          N_PROMPT + k);
-    return tokens[N_PROMPT + i];
+                                          n_prompt + k);
+    return tokens[n_prompt + i];
 }
 
 void check_series(const struct request *request, const struct request_log *log, uint32_t choice,

@@ -14,6 +14,7 @@
 #define N_TEXT_IDS 288
 enum { CHANNEL = 282, CHANNEL_END, TOOL_CALL, TOOL_CALL_END, THINK, TURN_END };
 #define MAX_TOKENS 400
+#define MAX_POSITIONS 500
 #define N_PROMPT 10
 
 extern struct kv_params kv;
@@ -23,7 +24,8 @@ extern struct engine *engine;
 extern struct tokenizer *letters_tokenizer;
 extern struct vocabulary *letters_vocabulary;
 
-/* 8 slots, 32 rows, pages of 8 tokens, a sliding group of 20 and a global one. */
+/* 8 slots, 32 rows, pages of 8 tokens, a sliding group of 20 and a global one; an encoder cache of
+ * 128 rows. */
 void open_engine(uint32_t n_pages, uint32_t max_queued);
 void close_engine(void);
 void check_pages_are_whole(void);

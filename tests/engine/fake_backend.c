@@ -14,6 +14,8 @@ void fake_backend_init(struct fake_backend *b, const struct step_limits *limits,
 {
     *b = (struct fake_backend){.held = false};
     fake_device_init(&b->device, limits, kv);
+    b->media = mem_zeroed(limits->media_bytes, 1);
+    b->device.media = b->media;
     for (int i = 0; i < FAKE_BACKEND_STEPS; i++) {
         b->messages[i] = mem_zeroed(step_max_bytes(limits), 1);
         b->masks[i] = mem_zeroed(step_max_bytes(limits), 1);
@@ -30,6 +32,7 @@ void fake_backend_init(struct fake_backend *b, const struct step_limits *limits,
 void fake_backend_finish(struct fake_backend *b)
 {
     fake_device_finish(&b->device);
+    free(b->media);
     for (int i = 0; i < FAKE_BACKEND_STEPS; i++) {
         free(b->messages[i]);
         free(b->masks[i]);
@@ -139,6 +142,7 @@ struct engine_backend fake_backend_for_engine(struct fake_backend *b)
         .submit_masks = submit_masks,
         .read_result = read_result,
         .release_result = release_result,
+        .media = b->media,
         .wake = wake,
     };
 }

@@ -16,6 +16,7 @@ struct fake_backend {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct fake_device device;
+    unsigned char *media;
     void *messages[FAKE_BACKEND_STEPS];
     size_t lengths[FAKE_BACKEND_STEPS];
     void *masks[FAKE_BACKEND_STEPS];

@@ -20,6 +20,10 @@ void fake_device_init(struct fake_device *d, const struct step_limits *limits,
     *d = (struct fake_device){.limits = *limits, .kv = *kv};
     d->table_pages = limits->max_positions / limits->page_tokens + 1;
     d->slots = mem_zeroed(limits->max_slots, sizeof *d->slots);
+    d->encoders = fake_encoders(false);
+    d->cache = mem_zeroed(limits->n_cache_rows, sizeof *d->cache);
+    d->is_soft = mem_zeroed(limits->max_rows, sizeof *d->is_soft);
+    d->soft = mem_zeroed(limits->max_rows, sizeof *d->soft);
     for (uint32_t g = 0; g < kv->n_groups; g++) {
         d->cells[g] = mem_zeroed((size_t)kv->n_pages[g] * kv->page_tokens, sizeof *d->cells[g]);
         d->tables[g] = mem_zeroed((size_t)limits->max_slots * d->table_pages, sizeof(uint32_t));
@@ -35,6 +39,9 @@ void fake_device_finish(struct fake_device *d)
         free(d->writers[g]);
     }
     free(d->slots);
+    free(d->cache);
+    free(d->is_soft);
+    free(d->soft);
 }
 
 static void fail(struct fake_device *d, const char *what, uint64_t a, uint64_t b)
@@ -43,6 +50,121 @@ static void fail(struct fake_device *d, const char *what, uint64_t a, uint64_t b
         snprintf(d->failure, sizeof d->failure, "step %llu: %s (%llu, %llu)",
                  (unsigned long long)d->n_steps, what, (unsigned long long)a,
                  (unsigned long long)b);
+}
+
+static struct encoder_part encoder_part_of(const struct step_encode_part *part)
+{
+    return (struct encoder_part){.kind = part->kind,
+                                 .grid_width = part->grid_width,
+                                 .grid_height = part->grid_height,
+                                 .n_frames = part->n_frames};
+}
+
+static void begin_job(struct fake_device *d, const struct step *step)
+{
+    struct fake_job *job = &d->job;
+    if (job->n_units_left > 0)
+        fail(d, "a job begins in another", job->n_units_left, 0);
+    *job = (struct fake_job){.n_parts = step->header->encode.n_parts};
+    struct encoder_part parts[STEP_MAX_ENCODE_PARTS];
+    for (uint32_t i = 0; i < job->n_parts; i++) {
+        const struct step_encode_part *part = &step->encode_parts[i];
+        job->parts[i] = *part;
+        job->keys[i] = fake_media_key(d->media + part->data_offset, part->data_bytes);
+        parts[i] = encoder_part_of(part);
+        job->n_tokens += d->encoders.n_tokens(NULL, &parts[i]);
+        if (job->keys[i] == 0)
+            fail(d, "a part's data are of no part", i, part->data_offset);
+    }
+    job->n_units_left = d->encoders.count_units(NULL, parts, job->n_parts);
+}
+
+// The job's soft token i.
+static uint32_t soft_token_of(const struct fake_device *d, uint32_t i)
+{
+    for (uint32_t p = 0; p < d->job.n_parts; p++) {
+        struct encoder_part part = encoder_part_of(&d->job.parts[p]);
+        uint32_t n = d->encoders.n_tokens(NULL, &part);
+        if (i < n)
+            return fake_soft_token(d->job.keys[p], i);
+        i -= n;
+    }
+    return 0;
+}
+
+static void end_job(struct fake_device *d, const struct step *step)
+{
+    struct fake_job *job = &d->job;
+    uint32_t n_stored = 0;
+    for (uint32_t i = 0; i < job->n_parts; i++)
+        if (fake_media_key(d->media + job->parts[i].data_offset, job->parts[i].data_bytes) !=
+            job->keys[i])
+            fail(d, "a part's data changed under its job", i, job->keys[i]);
+    for (uint32_t i = 0; i < step->header->encode.n_stores; i++) {
+        const struct step_cache_rows *store = &step->stores[i];
+        for (uint32_t k = 0; k < store->n; k++)
+            d->cache[store->cache_row + k] = soft_token_of(d, store->at + k);
+        n_stored += store->n;
+    }
+    if (n_stored != job->n_tokens)
+        fail(d, "a job's soft tokens are not all stored", n_stored, job->n_tokens);
+    d->n_encoded_parts += job->n_parts;
+}
+
+static void run_encode(struct fake_device *d, const struct step *step)
+{
+    const struct step_encode *encode = &step->header->encode;
+    if (encode->n_parts > 0)
+        begin_job(d, step);
+    if (encode->n_units > d->job.n_units_left)
+        fail(d, "more units than the job has", encode->n_units, d->job.n_units_left);
+    d->n_units += encode->n_units;
+    if (encode->n_units == 0)
+        return;
+    d->job.n_units_left -= encode->n_units;
+    if (d->job.n_units_left == 0)
+        end_job(d, step);
+    else if (encode->n_stores > 0)
+        fail(d, "stores before a job's end", encode->n_stores, d->job.n_units_left);
+}
+
+// The rows of a block, which are of the sequence whose first row is first_row.
+static void see_block(struct fake_device *d, const struct step_seq *seq, uint32_t first_row,
+                      uint32_t begin, uint32_t end)
+{
+    for (uint32_t r = begin; r < end; r++)
+        d->soft[r] = fake_block_token(d->soft[r], seq->first_position + (begin - first_row),
+                                      end - begin);
+}
+
+static void splice(struct fake_device *d, const struct step *step)
+{
+    memset(d->is_soft, 0, step->header->n_rows * sizeof *d->is_soft);
+    uint32_t i = 0;
+    uint32_t seq_begin = 0;
+    for (uint32_t s = 0; s < step->header->n_seqs; s++) {
+        uint32_t seq_end = seq_begin + step->seqs[s].n_rows;
+        uint32_t block_begin = 0;
+        uint32_t block_end = 0;
+        for (; i < step->header->n_splices && step->splices[i].at < seq_end; i++) {
+            const struct step_cache_rows *rows = &step->splices[i];
+            for (uint32_t k = 0; k < rows->n; k++) {
+                d->is_soft[rows->at + k] = true;
+                d->soft[rows->at + k] = d->cache[rows->cache_row + k];
+                if (d->cache[rows->cache_row + k] == 0)
+                    fail(d, "a splice of a row that was never stored", rows->cache_row + k, 0);
+            }
+            if (rows->is_block && rows->at == block_end && block_begin < block_end) {
+                block_end += rows->n;
+                continue;
+            }
+            see_block(d, &step->seqs[s], seq_begin, block_begin, block_end);
+            block_begin = rows->at;
+            block_end = rows->is_block ? rows->at + rows->n : rows->at;
+        }
+        see_block(d, &step->seqs[s], seq_begin, block_begin, block_end);
+        seq_begin = seq_end;
+    }
 }
 
 static uint32_t first_seen(const struct kv_params *kv, uint32_t group, uint32_t position)
@@ -175,8 +297,9 @@ struct fake_result {
     struct token_logprob *logprobs;
 };
 
+// first_row: of the step's rows.
 static void run_rows(struct fake_device *d, const struct step_seq *seq, const uint32_t *tokens,
-                     const struct fake_mask *mask, struct step_result_seq *out,
+                     uint32_t first_row, const struct fake_mask *mask, struct step_result_seq *out,
                      struct fake_result *result)
 {
     struct fake_slot *slot = &d->slots[seq->slot];
@@ -188,6 +311,8 @@ static void run_rows(struct fake_device *d, const struct step_seq *seq, const ui
         fail(d, "a slot was never started", seq->slot, 0);
     for (uint32_t r = 0; r < seq->n_rows; r++) {
         uint32_t token = seq->flags & STEP_TOKEN_FROM_SLOT ? slot->last_token : tokens[r];
+        if (d->is_soft[first_row + r])
+            token = d->soft[first_row + r];
         write_cells(d, seq->slot, seq->first_position + r, token);
     }
     uint64_t hash = 0;
@@ -290,12 +415,14 @@ size_t fake_device_run(struct fake_device *d, const void *message, size_t n, con
     result.logprobs = (struct token_logprob *)(result.seqs + step.header->n_seqs);
     *result.header = (struct step_result_header){.step_id = step.header->step_id,
                                                  .n_seqs = step.header->n_seqs};
+    run_encode(d, &step);
+    splice(d, &step);
     const uint32_t *tokens = step.tokens;
     struct fake_masks left = {.masks = &step_masks};
     for (uint32_t i = 0; i < step.header->n_seqs; i++) {
         struct fake_mask mask;
-        run_rows(d, &step.seqs[i], tokens, next_mask(d, &left, &step.seqs[i], &mask),
-                 &result.seqs[i], &result);
+        run_rows(d, &step.seqs[i], tokens, (uint32_t)(tokens - step.tokens),
+                 next_mask(d, &left, &step.seqs[i], &mask), &result.seqs[i], &result);
         tokens += step.seqs[i].n_rows;
     }
     if (d->failure[0])

@@ -3,7 +3,9 @@
  *
  * A sequence is known by its sampling seed. Its next token is a hash of the seed and of the tokens
  * that its last row can see in each KV group, read through the block tables from the cells; so a
- * page that was given away too early, lost or mixed up shows as a failure or as a wrong token. */
+ * page that was given away too early, lost or mixed up shows as a failure or as a wrong token. So
+ * does a row of the encoder cache, whose soft tokens stand for the tokens of spliced rows, or a
+ * block of images that is not whole (fake_media.h). */
 #ifndef GEMMAD_TESTS_ENGINE_FAKE_DEVICE_H
 #define GEMMAD_TESTS_ENGINE_FAKE_DEVICE_H
 
@@ -11,6 +13,7 @@
 
 #include "engine/step.h"
 #include "kvcache/params.h"
+#include "tests/engine/fake_media.h"
 
 struct fake_cell {
     uint64_t seed;
@@ -26,6 +29,13 @@ struct fake_slot {
     uint32_t stop_ids[8];
 };
 
+/* What the encoders are at. */
+struct fake_job {
+    uint32_t n_units_left, n_parts, n_tokens;
+    struct step_encode_part parts[STEP_MAX_ENCODE_PARTS];
+    uint64_t keys[STEP_MAX_ENCODE_PARTS];
+};
+
 struct fake_device {
     struct step_limits limits;
     struct kv_params kv;
@@ -34,6 +44,13 @@ struct fake_device {
     uint64_t *writers[KV_MAX_GROUPS];       /* [n_pages]: seed + 1 that wrote in this step */
     uint32_t table_pages;
     struct fake_slot *slots;
+    struct scheduler_encoders encoders;
+    const unsigned char *media; /* [limits.media_bytes], set by the test */
+    struct fake_job job;
+    uint32_t *cache; /* [n_cache_rows], soft tokens; 0: never stored */
+    bool *is_soft;   /* [max_rows], of the step, and by what: */
+    uint32_t *soft;
+    uint64_t n_encoded_parts, n_units;
     uint64_t n_steps;
     uint64_t n_prompt_logprobs; /* computed */
     uint64_t n_rows;

@@ -12,6 +12,8 @@
 static struct {
     struct scheduler_config config;
     struct scheduler *scheduler;
+    struct scheduler_budget budget;
+    unsigned char *media;
     struct fake_device device;
     void *messages[MAX_MESSAGES];
     size_t lengths[MAX_MESSAGES];
@@ -31,6 +33,7 @@ static uint32_t prompt[4096];
 static void open_world(uint32_t n_pages, uint32_t max_slots, uint32_t max_rows, uint32_t chunk)
 {
     memset(&world, 0, sizeof world);
+    world.budget.shared_ns = UINT64_MAX;
     world.config = (struct scheduler_config){
         .limits = {.max_slots = max_slots,
                    .max_rows = max_rows,
@@ -96,7 +99,8 @@ static void remove_uid(uint64_t uid)
 static bool prepare(void)
 {
     uint64_t at = world.n_prepared % MAX_MESSAGES;
-    world.lengths[at] = scheduler_prepare(world.scheduler, world.messages[at]);
+    world.lengths[at] = scheduler_prepare(world.scheduler, &world.budget, world.media,
+                                          world.messages[at]);
     if (world.lengths[at] == 0)
         return false;
     world.n_prepared++;

@@ -7,216 +7,12 @@
  * event, and at the end nothing is left.
  * Half of the worlds mask: the series is made with the mask of each token, one token at a time, and
  * runs of forced tokens come out the same. Masks are written at random moments after they are due.
+ * Half of them have media: parts of a small library anywhere in prompts, an encoder cache from
+ * hardly one part's to plenty, in some worlds blocks of images, and steps with random budgets.
  * GEMMAD_SIMULATOR_SEEDS: how many worlds (default 2000); GEMMAD_SIMULATOR_FIRST: the first one. */
-#include "tests/test.h"
+#include "tests/engine/simulator_world.h"
 
 #include "base/mem.h"
-#include "engine/scheduler.h"
-#include "tests/engine/fake_device.h"
-
-#define MAX_SEQUENCES 48
-#define MAX_TOKENS 24
-#define MAX_PROMPT 72
-#define MAX_MESSAGES SCHEDULER_MAX_STEPS_IN_FLIGHT
-
-struct client {
-    struct sequence *sequence; /* NULL before it arrives and after it ended */
-    struct sequence_config config;
-    uint32_t prompt[MAX_PROMPT];
-    uint32_t stop_ids[3];
-    uint32_t series[MAX_PROMPT + MAX_TOKENS]; /* the prompt and what must follow */
-    uint32_t forced[MAX_TOKENS]; /* by token: how many are forced from here on; 0: another mask */
-    uint32_t n_to_come;          /* tokens until it stops by itself */
-    uint32_t n_came;
-    uint32_t n_prompt_logprobs;
-    bool arrived;
-    uint32_t n_ends;
-};
-
-struct message {
-    void *bytes;
-    size_t n;
-    void *masks;
-    size_t masks_n; /* 0: not written yet, or none */
-    bool masked;
-};
-
-struct world {
-    uint64_t seed, random;
-    struct scheduler_config config;
-    struct scheduler *scheduler;
-    struct fake_device device;
-    struct client clients[MAX_SEQUENCES];
-    uint32_t n_clients;
-    uint64_t now_ns;
-    uint32_t max_in_flight;
-    struct message messages[MAX_MESSAGES]; /* a queue of n_in_flight from first on */
-    uint32_t first, n_in_flight;
-    void *result;
-    uint64_t n_steps, n_preemptions, n_masks, n_forced;
-    bool masks;
-};
-
-static uint32_t between(struct world *w, uint32_t low, uint32_t high)
-{
-    return (uint32_t)test_random_in(&w->random, low, high);
-}
-
-static bool one_in(struct world *w, uint32_t n)
-{
-    return between(w, 1, n) == 1;
-}
-
-#define REQUIRE(w, condition, ...)                            \
-    do {                                                      \
-        if (!(condition)) {                                   \
-            fprintf(stderr, "seed %" PRIu64 ": ", (w)->seed); \
-            test_fail(__FILE__, __LINE__, __VA_ARGS__);       \
-        }                                                     \
-    } while (0)
-
-static void make_limits(struct world *w)
-{
-    struct step_limits *limits = &w->config.limits;
-    struct kv_params *kv = &w->config.kv;
-    *kv = (struct kv_params){.page_tokens = 1U << between(w, 0, 4), .element_bytes = 2};
-    kv->n_groups = between(w, 1, 3);
-    uint32_t whole = (MAX_PROMPT + MAX_TOKENS) / kv->page_tokens + 1;
-    for (uint32_t g = 0; g < kv->n_groups; g++) {
-        kv->groups[g] = (struct kv_group_params){.n_layers = 1, .n_kv_heads = 1, .head_dim = 8};
-        if (one_in(w, 2))
-            kv->groups[g].window = between(w, 1, 40);
-        // From hardly one sequence's to plenty.
-        kv->n_pages[g] = between(w, 2, one_in(w, 3) ? whole * 8 : whole + 2);
-    }
-    *limits = (struct step_limits){
-        .max_slots = between(w, 1, 12),
-        .max_rows = one_in(w, 3) ? between(w, 1, 8) : between(w, 4, 100),
-        .max_positions = MAX_PROMPT + MAX_TOKENS,
-        .vocab_size = 61,
-        .n_groups = kv->n_groups,
-        .page_tokens = kv->page_tokens,
-        .max_blob_bytes = between(w, 12, 64),
-    };
-    memcpy(limits->n_pages, kv->n_pages, sizeof limits->n_pages);
-    w->config.max_chunk_rows = one_in(w, 2) ? 0 : between(w, 1, 30);
-    w->max_in_flight = between(w, 1, 3);
-    w->masks = one_in(w, 2);
-    w->config.n_text_ids = limits->vocab_size - between(w, 0, 3);
-}
-
-static void make_client(struct world *w, struct client *c, uint32_t uid)
-{
-    c->config = (struct sequence_config){
-        .prompt = c->prompt,
-        .n_prompt = one_in(w, 3) ? between(w, 1, MAX_PROMPT) : between(w, 1, 12),
-        .max_tokens = between(w, 1, MAX_TOKENS),
-        .sampling = {.seed = uid, .n_logprobs = (int32_t)between(w, 0, 3) - 1},
-        .stop_ids = c->stop_ids,
-        .n_stop_ids = between(w, 0, 3),
-        .priority = one_in(w, 4) ? (int32_t)between(w, 0, 4) - 2 : 0,
-        .arrival = uid / 3, // three sequences of a request
-        .index = uid % 3,
-        .deadline_ns = one_in(w, 10) ? w->now_ns + between(w, 0, 200) : UINT64_MAX,
-        .owner = c,
-    };
-    c->config.sampling.n_prompt_logprobs = one_in(w, 3) ? (int32_t)between(w, 0, 2) : -1;
-    c->config.masked = w->masks && !one_in(w, 3);
-    c->config.sampling.min_tokens = one_in(w, 3) ? between(w, 0, c->config.max_tokens) : 0;
-    for (uint32_t i = 0; i < c->config.n_prompt; i++)
-        c->series[i] = c->prompt[i] = between(w, 0, w->config.limits.vocab_size - 1);
-    for (uint32_t i = 0; i < c->config.n_stop_ids; i++)
-        c->stop_ids[i] = between(w, 0, w->config.limits.vocab_size - 1);
-}
-
-static bool is_stop_id(const struct client *c, uint32_t token)
-{
-    for (uint32_t i = 0; i < c->config.n_stop_ids; i++)
-        if (c->stop_ids[i] == token)
-            return true;
-    return false;
-}
-
-// A number that belongs to the client's token i.
-static uint32_t number_of(const struct client *c, uint32_t i, uint32_t salt)
-{
-    uint64_t random = c->config.sampling.seed * 1000003 + i * 1009 + salt;
-    return (uint32_t)(test_random(&random) >> 40);
-}
-
-static uint32_t forced_token(const struct world *w, const struct client *c, uint32_t i)
-{
-    uint32_t token = number_of(c, i, 1) % w->config.n_text_ids;
-    for (uint32_t n = 0; is_stop_id(c, token) && n < 4; n++)
-        token = (token + 1) % w->config.n_text_ids;
-    return token;
-}
-
-static void make_forced_runs(struct client *c)
-{
-    uint32_t i = 0;
-    while (i < c->config.max_tokens) {
-        uint32_t n = number_of(c, i, 2) % 4 == 0 ? number_of(c, i, 3) % 8 + 1 : 0;
-        if (n == 0)
-            i++;
-        for (; n > 0 && i < c->config.max_tokens; n--)
-            c->forced[i++] = n;
-    }
-}
-
-// What token i may be.
-static void mask_of(const struct world *w, const struct client *c, uint32_t i,
-                    struct sequence_mask *out, uint32_t *bits)
-{
-    out->bits = bits;
-    if (c->forced[i] > 0) {
-        out->kind = STEP_MASK_ONE;
-        out->ids[0] = forced_token(w, c, i);
-        return;
-    }
-    static const enum step_mask_kind kinds[] = {STEP_MASK_ALL, STEP_MASK_NOT, STEP_MASK_BITS};
-    out->kind = kinds[number_of(c, i, 4) % 3];
-    out->n_ids = number_of(c, i, 5) % (STEP_MASK_MAX_IDS + 1);
-    for (uint32_t k = 0; out->kind == STEP_MASK_NOT && k < out->n_ids; k++)
-        out->ids[k] = number_of(c, i, 6 + k) % w->config.limits.vocab_size;
-    uint32_t n_words = step_mask_bits_words(w->config.limits.vocab_size);
-    for (uint32_t k = 0; out->kind == STEP_MASK_BITS && k < n_words; k++)
-        bits[k] = (number_of(c, i, 30 + k) & number_of(c, i, 40 + k)) | 1;
-}
-
-static uint32_t masked_token(struct world *w, struct client *c,
-                             const struct sampling_params *sampling, uint32_t i)
-{
-    uint32_t bits[8];
-    struct sequence_mask mask = {.kind = STEP_MASK_ALL};
-    if (c->config.masked)
-        mask_of(w, c, i, &mask, bits);
-    struct fake_mask fake = {.kind = mask.kind, .n_ids = w->config.n_text_ids, .words = mask.ids};
-    fake.n_words = mask.kind == STEP_MASK_ONE ? 1 : mask.n_ids;
-    if (mask.kind == STEP_MASK_BITS)
-        fake.words = bits;
-    if (mask.kind == STEP_MASK_ALL)
-        fake.n_words = 0;
-    return fake_token(&w->config.kv, w->config.limits.vocab_size, sampling, c->stop_ids,
-                      c->config.n_stop_ids, c->config.masked ? &fake : NULL, c->series,
-                      c->config.n_prompt + i);
-}
-
-// What must come, from the tokens alone, one by one.
-static void make_series(struct world *w, struct client *c)
-{
-    struct sampling_params sampling = c->config.sampling;
-    sampling.n_prompt_tokens = c->config.n_prompt;
-    make_forced_runs(c);
-    for (uint32_t i = 0; i < c->config.max_tokens; i++) {
-        uint32_t length = c->config.n_prompt + i;
-        uint32_t token = masked_token(w, c, &sampling, i);
-        c->series[length] = token;
-        c->n_to_come = i + 1;
-        if (is_stop_id(c, token))
-            return;
-    }
-}
 
 static void arrive(struct world *w)
 {
@@ -226,7 +22,11 @@ static void arrive(struct world *w)
     struct error err = {0};
     enum status st = scheduler_can_run(&w->config, &c->config, &err);
     if (st != STATUS_OK) {
-        REQUIRE(w, st == STATUS_RESOURCE_EXHAUSTED && strstr(err.message, "pages"),
+        bool pages = strstr(err.message, "pages") || strstr(err.message, "rows of the encoder");
+        bool block = w->config.encoders.bidirectional_images && strstr(err.message, "block");
+        REQUIRE(w,
+                (st == STATUS_RESOURCE_EXHAUSTED && pages) ||
+                    (st == STATUS_INVALID_ARGUMENT && block),
                 "refused with %s", err.message);
         c->n_ends++;
         return;
@@ -320,8 +120,20 @@ static void check_starts(struct world *w, const struct step *step)
 static void check_chunks(struct world *w, const struct step *step)
 {
     uint32_t most = w->config.max_chunk_rows ? w->config.max_chunk_rows : UINT32_MAX;
+    if (w->config.encoders.bidirectional_images)
+        most = UINT32_MAX;
     for (uint32_t i = 0; i < step->header->n_seqs; i++)
         REQUIRE(w, step->seqs[i].n_rows <= most, "a chunk of %u rows", step->seqs[i].n_rows);
+}
+
+static struct scheduler_budget random_budget(struct world *w)
+{
+    return (struct scheduler_budget){
+        .shared_ns = one_in(w, 2) ? UINT64_MAX : between(w, 0, 60),
+        .alone_ns = one_in(w, 3) ? UINT64_MAX : between(w, 0, 40),
+        .row_ns = between(w, 0, 3),
+        .unit_ns = {between(w, 0, 9), between(w, 0, 9)},
+    };
 }
 
 static bool prepare(struct world *w)
@@ -329,7 +141,8 @@ static bool prepare(struct world *w)
     if (w->n_in_flight == w->max_in_flight)
         return false;
     struct message *m = &w->messages[(w->first + w->n_in_flight) % MAX_MESSAGES];
-    m->n = scheduler_prepare(w->scheduler, m->bytes);
+    struct scheduler_budget budget = random_budget(w);
+    m->n = scheduler_prepare(w->scheduler, &budget, w->media_memory, m->bytes);
     if (m->n == 0)
         return false;
     struct step step = open_message(w, m);
@@ -414,7 +227,9 @@ static void lose_workers(struct world *w)
     scheduler_reset(w->scheduler);
     w->n_in_flight = 0;
     fake_device_finish(&w->device);
-    fake_device_init(&w->device, &w->config.limits, &w->config.kv);
+    make_device(w);
+    if (w->media) // a new file
+        memset(w->media_memory, 0, w->config.limits.media_bytes);
 }
 
 static void check(struct world *w)
@@ -474,7 +289,11 @@ static void check_nothing_is_left(struct world *w)
             "%u wait, %u run", counts.n_waiting, counts.n_running);
     for (uint32_t g = 0; g < w->config.kv.n_groups; g++)
         REQUIRE(w, counts.n_free_pages[g] == w->config.kv.n_pages[g] - 1, "group %u lost pages", g);
+    REQUIRE(w, counts.cache.n_held_rows == 0, "%u rows of the cache are held",
+            counts.cache.n_held_rows);
     w->n_preemptions = counts.n_preemptions;
+    w->n_encoded = counts.n_encoded_parts;
+    w->n_cache_hits = counts.cache.n_hits;
 }
 
 static void run_world(struct world *w, uint64_t seed)
@@ -482,9 +301,9 @@ static void run_world(struct world *w, uint64_t seed)
     memset(w, 0, sizeof *w);
     w->seed = seed;
     w->random = seed;
-    make_limits(w);
+    make_world(w);
     ASSERT_OK(scheduler_create(&w->config, &w->scheduler, NULL));
-    fake_device_init(&w->device, &w->config.limits, &w->config.kv);
+    make_device(w);
     for (int i = 0; i < MAX_MESSAGES; i++) {
         w->messages[i].bytes = mem_zeroed(step_max_bytes(&w->config.limits), 1);
         w->messages[i].masks = mem_zeroed(step_max_bytes(&w->config.limits), 1);
@@ -504,6 +323,7 @@ static void run_world(struct world *w, uint64_t seed)
         free(w->messages[i].masks);
     }
     free(w->result);
+    drop_media(w);
 }
 
 static uint64_t from_environment(const char *name, uint64_t otherwise)
@@ -521,37 +341,46 @@ TEST(every_random_world_ends_with_the_right_tokens_and_all_pages)
     uint64_t n_preemptions = 0;
     uint64_t n_masks = 0;
     uint64_t n_forced = 0;
+    uint64_t n_encoded = 0;
+    uint64_t n_cache_hits = 0;
     for (uint64_t seed = first; seed < first + n; seed++) {
         run_world(&world, seed);
         n_steps += world.n_steps;
         n_preemptions += world.n_preemptions;
         n_masks += world.n_masks;
         n_forced += world.n_forced;
+        n_encoded += world.n_encoded;
+        n_cache_hits += world.n_cache_hits;
     }
     printf("%" PRIu64 " worlds, %" PRIu64 " steps, %" PRIu64 " with masks, %" PRIu64
-           " preemptions, %" PRIu64 " forced tokens\n",
-           n, n_steps, n_masks, n_preemptions, n_forced);
+           " preemptions, %" PRIu64 " forced tokens, %" PRIu64 " parts encoded, %" PRIu64
+           " found encoded\n",
+           n, n_steps, n_masks, n_preemptions, n_forced, n_encoded, n_cache_hits);
     ASSERT(n < 100 || n_preemptions > n / 10); // else the pools were too large to test anything
     ASSERT(n < 100 || n_forced > n);
+    ASSERT(n < 100 || (n_encoded > n && n_cache_hits > n));
 }
 
 TEST(a_world_whose_scheduler_is_destroyed_in_the_middle_leaks_nothing)
 {
     static struct world world;
+    const struct scheduler_budget no_limit = {.shared_ns = UINT64_MAX, .alone_ns = UINT64_MAX};
     for (uint64_t seed = 1; seed < 50; seed++) {
         struct world *w = &world;
         memset(w, 0, sizeof *w);
         w->seed = seed;
         w->random = seed;
-        make_limits(w);
+        make_world(w);
         ASSERT_OK(scheduler_create(&w->config, &w->scheduler, NULL));
         void *message = mem_zeroed(step_max_bytes(&w->config.limits), 1);
         for (int i = 0; i < 10; i++)
             arrive(w);
         for (int i = 0; i < 3; i++)
-            if (scheduler_prepare(w->scheduler, message) > 0 && w->clients[0].sequence)
+            if (scheduler_prepare(w->scheduler, &no_limit, w->media_memory, message) > 0 &&
+                w->clients[0].sequence)
                 end_client(w, &w->clients[0]);
         scheduler_destroy(w->scheduler); // with leak detection under the address sanitizer
+        drop_media(w);
         free(message);
     }
 }
