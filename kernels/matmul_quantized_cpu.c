@@ -1,9 +1,10 @@
 /* kernels/matmul_quantized_cpu.c - tiles for int8 and int4 weights (kernels/quantize.h).
  *
- * A prepared run of a row is its quantized numbers. An int4 panel's run is widened to bytes once
- * for all rows; tiles of rows times outputs sum the byte products of each block in integers. Sums
- * over blocks are f32 in scratch: one load, fused multiply-add and store a block, which hide behind
- * its 8 byte products. Integer sums are exact, so AVX2, AVX-512 and VNNI give the same bits. */
+ * A prepared run of a row is its quantized numbers; tiles of rows times outputs sum the byte
+ * products of each block in integers. int4 is widened to bytes in registers, or, where many tiles
+ * without VNNI would each do it, once for them all. Sums over blocks are f32 in scratch: one load,
+ * fused multiply-add and store a block, which hide behind its 8 byte products. Integer sums are
+ * exact, so AVX2, AVX-512 and VNNI give the same bits. */
 #include <math.h>
 
 #include "kernels/matmul_units.h"
@@ -17,12 +18,15 @@ enum {
 #if DOT_BYTES
     TILE_ROWS = 4, // times 4 vectors: with more, a block's end keeps the next one waiting
     TILE_VECTORS = 4,
+    WIDENED_TILES = INT32_MAX, // never: it hides behind the products
 #elif defined(__AVX512F__)
     TILE_ROWS = 6, // the widened form wants two registers for a vector of weights
     TILE_VECTORS = 2,
+    WIDENED_TILES = 4, // int4: from so many on, its run is widened once for them all
 #else
     TILE_ROWS = 4, // times 1 vector of 2 registers: 8 of 16
     TILE_VECTORS = 1,
+    WIDENED_TILES = 4,
 #endif
 };
 
@@ -257,7 +261,9 @@ static void multiply(const struct panel_run *run, float (*sums)[PACK_ROWS], cons
     size_t block_bytes = packed_block_bytes(run->dtype);
     uint32_t n_tiles = n_parts(n_rows, TILE_ROWS);
     uint32_t tile_n = n_parts(n_rows, n_tiles); // 8 rows are 4 and 4, not 6 and 2
-    enum numbers kind = run->dtype == DTYPE_INT8 ? BYTES : n_tiles == 1 ? HALF_BYTES : SMALL_BYTES;
+    enum numbers kind = n_tiles < WIDENED_TILES ? HALF_BYTES : SMALL_BYTES;
+    if (run->dtype == DTYPE_INT8)
+        kind = BYTES;
     struct byte_run bytes = {
         .numbers = run->data,
         .numbers_stride = block_bytes,
