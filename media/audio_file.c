@@ -12,8 +12,7 @@
 
 #define MAX_CHANNELS 32
 #define MAX_SOURCE_HZ 768000
-#define MAX_COVER_PIXELS 16000000 /* a picture beside the audio is not decoded, but its size read \
-                                   */
+#define MAX_COVER_PIXELS 16000000 /* of a picture beside the audio: its header is read */
 #define MAX_SAMPLE 2.0f
 
 struct clip {

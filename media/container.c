@@ -224,6 +224,7 @@ static enum status open_decoder(struct container *container, const struct contai
 enum status container_open(struct container *container, const unsigned char *bytes, size_t n_bytes,
                            const struct container_limits *limits, struct error *err)
 {
+    av_log_set_level(AV_LOG_QUIET); // it would write to standard error
     *container = (struct container){.bytes = bytes, .n_bytes = n_bytes};
     enum status st = open_format(container, limits, err);
     if (st == STATUS_OK)

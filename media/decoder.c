@@ -103,52 +103,66 @@ static struct protocol_job describe_job(const struct media_decoder *decoder,
     return job;
 }
 
-static enum status make_media(const struct protocol_job *job, const struct protocol_answer *answer,
-                              const struct media_wish *wish, unsigned char *data, size_t n_bytes,
-                              struct media **out, struct error *err)
+struct result {
+    struct protocol_answer answer;
+    unsigned char *data; /* mapped; NULL where the answer refuses */
+    size_t n_bytes;
+};
+
+static struct media *make_media(const struct protocol_job *job, const struct result *result,
+                                const struct media_wish *wish)
 {
-    if (job->kind == MEDIA_AUDIO) {
-        enum status st = protocol_check_samples((const float *)data, n_bytes / sizeof(float), err);
-        if (st != STATUS_OK) {
-            munmap(data, n_bytes);
-            return st;
-        }
-    }
     unsigned char digest[CONTENT_DIGEST_BYTES];
     content_digest(wish->bytes, wish->n_bytes, digest);
-    struct media *media = media_create(wish->kind, data, n_bytes);
-    media->n_parts = answer->n_parts;
-    for (uint32_t i = 0; i < answer->n_parts; i++) {
-        const struct protocol_part *part = &answer->parts[i];
+    struct media *media = media_create(wish->kind, result->data, result->n_bytes);
+    media->n_parts = result->answer.n_parts;
+    for (uint32_t i = 0; i < media->n_parts; i++) {
+        const struct protocol_part *part = &result->answer.parts[i];
         media->parts[i] = (struct media_part){.n_tokens = part->n_tokens,
                                               .grid_width = part->grid_width,
                                               .grid_height = part->grid_height,
                                               .n_frames = part->n_frames,
                                               .timestamp_s = part->timestamp_s,
-                                              .data = data + part->offset,
+                                              .data = result->data + part->offset,
                                               .n_bytes = part->n_bytes};
         content_key(digest, job, part, media->parts[i].key);
     }
-    *out = media;
-    return STATUS_OK;
+    return media;
 }
 
-// *out_usable false: the child died, hung or lied. With OK the answer is in *answer.
-static enum status try_once(struct media_decoder *decoder, const struct protocol_job *job, int fd,
-                            struct protocol_answer *answer, bool *out_usable, struct error *err)
+static enum status keep_result(int fd, const struct protocol_job *job, struct result *result,
+                               struct error *err)
+{
+    result->data = NULL;
+    if (result->answer.refused)
+        return STATUS_OK;
+    enum status st = job_memory_keep(fd, job, &result->answer, &result->data, &result->n_bytes,
+                                     err);
+    if (st == STATUS_OK && job->kind == MEDIA_AUDIO) {
+        st = protocol_check_samples((const float *)result->data, result->n_bytes / sizeof(float),
+                                    err);
+        if (st != STATUS_OK)
+            munmap(result->data, result->n_bytes);
+    }
+    return st;
+}
+
+// *out_usable false: the child died, hung or lied.
+static enum status ask(struct media_decoder *decoder, const struct protocol_job *job, int fd,
+                       struct result *result, bool *out_usable, struct error *err)
 {
     struct media_child *child;
-    *out_usable = true;
     enum status st = child_pool_take(decoder->pool, decoder->config.timeout_ns, &child, err);
     if (st != STATUS_OK)
         return st;
     uint64_t start_ns = clock_now_ns();
-    st = media_child_ask(child, job, fd, decoder->config.timeout_ns, answer, err);
+    st = media_child_ask(child, job, fd, decoder->config.timeout_ns, &result->answer, err);
     decoder->decode_ns += clock_now_ns() - start_ns;
+    if (st == STATUS_OK)
+        st = keep_result(fd, job, result, err);
     *out_usable = st == STATUS_OK;
     child_pool_give_back(decoder->pool, child, *out_usable);
-    if (!*out_usable)
-        decoder->n_child_deaths++;
+    decoder->n_child_deaths += !*out_usable;
     return st;
 }
 
@@ -156,23 +170,20 @@ static enum status decode(struct media_decoder *decoder, struct protocol_job *jo
                           const struct media_wish *wish, struct media **out, bool *out_usable,
                           struct error *err)
 {
-    struct protocol_answer answer;
+    struct result result;
     int fd;
     *out_usable = true;
     enum status st = job_memory_create(job, wish->bytes, &fd, err);
     if (st != STATUS_OK)
         return st;
-    unsigned char *data;
-    size_t n_bytes;
-    st = try_once(decoder, job, fd, &answer, out_usable, err);
-    if (st == STATUS_OK && answer.refused)
-        st = error_set(err, STATUS_INVALID_ARGUMENT, "%s", answer.message);
-    else if (st == STATUS_OK)
-        st = job_memory_keep(fd, job, &answer, &data, &n_bytes, err);
+    st = ask(decoder, job, fd, &result, out_usable, err);
     close(fd);
-    if (st == STATUS_OK)
-        st = make_media(job, &answer, wish, data, n_bytes, out, err);
-    return st;
+    if (st != STATUS_OK)
+        return st;
+    if (result.answer.refused)
+        return error_set(err, STATUS_INVALID_ARGUMENT, "%s", result.answer.message);
+    *out = make_media(job, &result, wish);
+    return STATUS_OK;
 }
 
 enum status media_decode(struct media_decoder *decoder, const struct media_wish *wish,

@@ -65,10 +65,14 @@ static int by_time(const void *a, const void *b)
     return x->packet < y->packet ? -1 : x->packet > y->packet;
 }
 
+static int64_t packet_time(const AVPacket *packet)
+{
+    return packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts;
+}
+
 static void note(struct survey *survey, const AVPacket *packet, uint64_t number, bool all_start)
 {
-    int64_t time = packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts;
-    struct packet_time entry = {time, number};
+    struct packet_time entry = {packet_time(packet), number};
     if (!(packet->flags & AV_PKT_FLAG_DISCARD)) {
         mem_reserve(&survey->shown, &survey->shown_capacity, survey->n_shown + 1, sizeof entry);
         survey->shown[survey->n_shown++] = entry;
@@ -180,6 +184,16 @@ static enum status take_frames(struct decoding *decoding, struct error *err)
     return STATUS_OK;
 }
 
+// What nothing else refers to is decoded only where it is itself wanted.
+static void allow_skipping(struct decoding *decoding, const AVPacket *packet)
+{
+    AVCodecContext *decoder = decoding->container.decoder;
+    decoder->skip_frame = AVDISCARD_NONREF;
+    for (uint32_t i = decoding->next; i < decoding->n_wanted; i++)
+        if (decoding->wanted[i].time == packet_time(packet))
+            decoder->skip_frame = AVDISCARD_DEFAULT;
+}
+
 static enum status decode_packets(struct decoding *decoding, struct error *err)
 {
     struct container *container = &decoding->container;
@@ -196,6 +210,8 @@ static enum status decode_packets(struct decoding *decoding, struct error *err)
         if (skipped) // what the decoder still holds is older than the frame that is looked for
             avcodec_flush_buffers(container->decoder);
         skipped = false;
+        if (!end)
+            allow_skipping(decoding, container->packet);
         st = container_decode(container, end ? NULL : container->packet, err);
         if (st == STATUS_OK)
             st = take_frames(decoding, err);

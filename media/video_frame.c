@@ -11,7 +11,6 @@
 
 #include "media/image_format.h"
 
-#define SCALER_FLAGS (SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT | SWS_FULL_CHR_H_INP)
 #define SCALER_OVERRUN_BYTES 64 /* its vector code may write beyond a row's end */
 
 void frame_converter_init(struct frame_converter *converter, const AVStream *stream)
@@ -43,7 +42,7 @@ static enum status prepare_scaler(struct frame_converter *converter, const AVFra
 {
     converter->scaler = sws_getCachedContext(converter->scaler, frame->width, frame->height,
                                              frame->format, frame->width, frame->height, to,
-                                             SCALER_FLAGS, NULL, NULL, NULL);
+                                             SWS_BILINEAR, NULL, NULL, NULL);
     if (!converter->scaler)
         return error_set(err, STATUS_INVALID_ARGUMENT,
                          "a frame of %d x %d pixels cannot be converted to RGB", frame->width,
@@ -85,7 +84,7 @@ enum status frame_converter_run(struct frame_converter *converter, const AVFrame
         st = scale(converter, frame, &image, alpha ? 4 : 3, err);
     if (st == STATUS_OK && alpha)
         image_blend_onto_white(&image);
-    if (st == STATUS_OK)
+    if (st == STATUS_OK && converter->quarter_turns != 0)
         st = image_turn(&image, orientations[converter->quarter_turns], err);
     if (st != STATUS_OK) {
         image_finish(&image);

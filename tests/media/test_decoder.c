@@ -82,9 +82,7 @@ static struct media_decoder_stats stats_of(struct media_decoder *decoder)
 static uint32_t children(pid_t *out, uint32_t capacity)
 {
     uint32_t n = 0;
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/task");
-    DIR *tasks = opendir(path);
+    DIR *tasks = opendir("/proc/self/task");
     ASSERT(tasks);
     for (struct dirent *task; (task = readdir(tasks));) {
         if (task->d_name[0] == '.')
@@ -315,8 +313,72 @@ TEST(files_cut_short_are_refused_or_decoded)
     media_decoder_destroy(decoder);
 }
 
+static size_t peak_bytes(pid_t pid)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    FILE *file = fopen(path, "re");
+    ASSERT(file);
+    char line[256];
+    size_t peak_kb = 0;
+    while (fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %zu", &peak_kb) == 1)
+            break;
+    fclose(file);
+    return peak_kb * 1024;
+}
+
+TEST(a_bomb_takes_no_more_than_its_pixels)
+{
+    struct media_decoder_config config = default_config();
+    config.n_children = 1;
+    struct media_decoder *decoder = new_decoder(&config);
+    pid_t pid;
+    ASSERT_EQ(children(&pid, 1), 1);
+    size_t before_bytes = peak_bytes(pid);
+    struct file file = read_media("bomb.png"); // 64 million pixels of a few KB
+    struct media_wish wish = wish_for(MEDIA_IMAGE, &file);
+    media_drop(must_decode(decoder, &wish));
+    ASSERT(peak_bytes(pid) - before_bytes < (size_t)64000000 * 4 + (64 << 20));
+    ASSERT_EQ(stats_of(decoder).n_child_deaths, 0);
+    media_decoder_destroy(decoder);
+    free(file.bytes);
+}
+
+TEST(a_bomb_beyond_the_limit_of_pixels_is_refused_at_once)
+{
+    struct media_decoder_config config = default_config();
+    config.max_pixels = 32 << 20;
+    struct media_decoder *decoder = new_decoder(&config);
+    struct file file = read_media("bomb.png");
+    struct media_wish wish = wish_for(MEDIA_IMAGE, &file);
+    uint64_t start_ns = clock_now_ns();
+    must_refuse(decoder, &wish, "8000");
+    ASSERT(clock_now_ns() - start_ns < 2 * NS_PER_S);
+    ASSERT_EQ(stats_of(decoder).n_child_deaths, 0);
+    media_decoder_destroy(decoder);
+    free(file.bytes);
+}
+
+TEST(memory_that_a_child_lacks_is_a_refusal)
+{
+    struct media_decoder_config config = default_config();
+    config.max_child_bytes = 48 << 20;
+    struct media_decoder *decoder = new_decoder(&config);
+    struct file file = read_media("bomb.png");
+    struct media_wish wish = wish_for(MEDIA_IMAGE, &file);
+    must_refuse(decoder, &wish, "");
+    struct file small = read_image("exact.png");
+    wish = wish_for(MEDIA_IMAGE, &small);
+    media_drop(must_decode(decoder, &wish)); // and the next is served
+    media_decoder_destroy(decoder);
+    free(file.bytes);
+    free(small.bytes);
+}
+
 struct caller {
     struct media_decoder *decoder;
+    const struct file *file;
     atomic_bool *stop;
     int n_decoded, n_refused;
     pthread_t thread;
@@ -325,9 +387,8 @@ struct caller {
 static void *call_again_and_again(void *argument)
 {
     struct caller *caller = argument;
-    struct file file = read_media("h264.mp4");
     while (!*caller->stop) {
-        struct media_wish wish = wish_for(MEDIA_VIDEO, &file);
+        struct media_wish wish = wish_for(MEDIA_VIDEO, caller->file);
         struct media *media;
         enum status st = media_decode(caller->decoder, &wish, &media, NULL);
         if (st == STATUS_OK)
@@ -337,7 +398,6 @@ static void *call_again_and_again(void *argument)
         if (st != STATUS_OK && st != STATUS_INVALID_ARGUMENT)
             abort();
     }
-    free(file.bytes);
     return NULL;
 }
 
@@ -345,10 +405,11 @@ TEST(children_killed_at_random_cost_at_most_a_retry)
 {
     struct media_decoder_config config = default_config();
     struct media_decoder *decoder = new_decoder(&config);
+    struct file file = read_media("h264.mp4");
     atomic_bool stop = false;
     struct caller callers[3];
     for (int i = 0; i < 3; i++) {
-        callers[i] = (struct caller){.decoder = decoder, .stop = &stop};
+        callers[i] = (struct caller){.decoder = decoder, .file = &file, .stop = &stop};
         pthread_create(&callers[i].thread, NULL, call_again_and_again, &callers[i]);
     }
     uint64_t random = 9;
@@ -372,6 +433,7 @@ TEST(children_killed_at_random_cost_at_most_a_retry)
     ASSERT(n_decoded > 12);
     ASSERT(n_refused <= 2); // two deaths in one file
     media_decoder_destroy(decoder);
+    free(file.bytes);
     pid_t left[8];
     ASSERT_EQ(children(left, 8), 0);
 }

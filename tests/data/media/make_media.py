@@ -3,7 +3,7 @@
 
 Frame n of a video is a grid of 4 x 2 squares, white where bit 0..7 of n is set and else black, so
 that a test can read a frame's number from its pixels. Audio is 0.25 s of 440 Hz at half of full
-scale, in stereo with one silent channel (mean: a quarter).
+scale, in stereo with one silent channel (mean: a quarter). bomb.png has 64 million pixels.
 """
 import pathlib
 
@@ -71,6 +71,7 @@ def main():
     video("av1.webm", "libsvtav1", 40, 25, 20, {"preset": "8", "crf": "40"})
     animation("animation.webp", 40, lossless=True)
     animation("animation.gif", 20)
+    Image.new("1", (8000, 8000)).save(HERE / "bomb.png", optimize=True)
     audio("tone.wav", "pcm_s16le", 22050)
     audio("tone_float.wav", "pcm_f32le", 8000, "mono")
     audio("tone.mp3", "libmp3lame", 44100)
