@@ -14,16 +14,15 @@ struct checkpoint {
     struct model_config config;
     struct generation_config generation;
     struct safetensors *files;
-    struct text_tensor *tensors; // [num_hidden_layers][N_TENSOR_IDS]; those there once in row 0
-    bool *wanted;                // [of all tensors in the files]
+    struct stored_tensor *tensors; // [num_hidden_layers][N_TENSOR_IDS]; those there once in row 0
+    struct encoder_tensor *encoder_list; // [n_encoder_tensors]
+    struct stored_tensor *encoder_tensors;
+    size_t n_encoder_tensors;
+    bool *wanted; // [of all tensors in the files]
 };
 
 static const char *const text_prefixes[] = {"model.language_model.", "language_model.model.",
                                             "model."};
-
-// Parts of the model that are not its text part, below "model." or at the top.
-static const char *const other_parts[] = {"vision_tower.", "audio_tower.", "embed_vision.",
-                                          "embed_audio.", "vision_embedder."};
 
 static bool starts_with(const char *text, const char *prefix)
 {
@@ -99,6 +98,8 @@ static void write_shape(char *out, size_t n_bytes, uint32_t n_dims, const size_t
 static enum status check_shape(const struct safetensors_tensor *tensor,
                                const struct tensor_shape *want, struct error *err)
 {
+    if (want->n_dims == 0 && tensor->n_dims == 1 && tensor->shape[0] == 1)
+        return STATUS_OK; // some writers have no scalars
     bool same = tensor->n_dims == want->n_dims;
     size_t dims[TENSOR_MAX_DIMS];
     for (uint32_t i = 0; i < want->n_dims; i++) {
@@ -115,6 +116,20 @@ static enum status check_shape(const struct safetensors_tensor *tensor,
                      tensor->file, tensor->name, has_text, want_text);
 }
 
+// What a tensor that was found becomes; out->shape is what it should be.
+static enum status take_tensor(struct checkpoint *checkpoint,
+                               const struct safetensors_tensor *tensor, struct stored_tensor *out,
+                               struct error *err)
+{
+    out->data = tensor->data;
+    if (!read_dtype(tensor->dtype, &out->dtype))
+        return error_set(err, STATUS_UNIMPLEMENTED,
+                         "%.100s: tensor \"%.200s\" is %s: BF16, F16 and F32 weights are served",
+                         tensor->file, tensor->name, tensor->dtype);
+    checkpoint->wanted[tensor - safetensors_at(checkpoint->files, 0)] = true;
+    return check_shape(tensor, &out->shape, err);
+}
+
 static enum status resolve(struct checkpoint *checkpoint, enum tensor_id id, uint32_t layer,
                            struct error *err)
 {
@@ -124,17 +139,49 @@ static enum status resolve(struct checkpoint *checkpoint, enum tensor_id id, uin
     if (!tensor)
         return error_set(err, STATUS_INVALID_ARGUMENT, "tensor \"%s%s\" is in no file",
                          id == TENSOR_LM_HEAD ? "" : checkpoint->config.text_prefix, name);
-    struct text_tensor *out = &checkpoint->tensors[(size_t)layer * N_TENSOR_IDS + id];
+    struct stored_tensor *out = &checkpoint->tensors[(size_t)layer * N_TENSOR_IDS + id];
     out->shape = model_tensor_shape(&checkpoint->config, id, layer);
-    out->data = tensor->data;
     out->name = id == TENSOR_LM_HEAD ? "lm_head.weight"
                                      : tensor->name + strlen(checkpoint->config.text_prefix);
-    if (!read_dtype(tensor->dtype, &out->dtype))
-        return error_set(err, STATUS_UNIMPLEMENTED,
-                         "%.100s: tensor \"%.200s\" is %s: BF16, F16 and F32 weights are served",
-                         tensor->file, tensor->name, tensor->dtype);
-    checkpoint->wanted[tensor - safetensors_at(checkpoint->files, 0)] = true;
-    return check_shape(tensor, &out->shape, err);
+    return take_tensor(checkpoint, tensor, out, err);
+}
+
+// By either spelling, behind "model." or not.
+static const struct safetensors_tensor *find_encoder_tensor(const struct checkpoint *checkpoint,
+                                                            const struct encoder_tensor *want)
+{
+    const char *const names[] = {want->name, want->other_name};
+    for (size_t i = 0; i < 2; i++) {
+        if (!names[i][0])
+            continue;
+        const struct safetensors_tensor *tensor = safetensors_find(checkpoint->files, names[i]);
+        if (!tensor)
+            tensor = safetensors_find(checkpoint->files, names[i] + strlen("model."));
+        if (tensor)
+            return tensor;
+    }
+    return NULL;
+}
+
+static enum status resolve_encoders(struct checkpoint *checkpoint, struct error *err)
+{
+    size_t n = encoder_tensors_list(&checkpoint->config, &checkpoint->encoder_list);
+    checkpoint->n_encoder_tensors = n;
+    checkpoint->encoder_tensors = mem_zeroed(n, sizeof *checkpoint->encoder_tensors);
+    for (size_t i = 0; i < n; i++) {
+        const struct encoder_tensor *want = &checkpoint->encoder_list[i];
+        const struct safetensors_tensor *tensor = find_encoder_tensor(checkpoint, want);
+        if (!tensor)
+            return error_set(err, STATUS_INVALID_ARGUMENT, "tensor \"%s\" is in no file",
+                             want->name);
+        struct stored_tensor *out = &checkpoint->encoder_tensors[i];
+        out->name = want->name;
+        out->shape = want->shape;
+        enum status st = take_tensor(checkpoint, tensor, out, err);
+        if (st != STATUS_OK)
+            return st;
+    }
+    return STATUS_OK;
 }
 
 static enum status resolve_all(struct checkpoint *checkpoint, struct error *err)
@@ -170,10 +217,9 @@ static bool is_dead(const struct model_config *config, const char *name)
 static bool may_be_ignored(const struct checkpoint *checkpoint, const char *name)
 {
     const struct model_config *config = &checkpoint->config;
-    const char *below = starts_with(name, "model.") ? name + strlen("model.") : name;
-    for (size_t i = 0; i < sizeof other_parts / sizeof *other_parts; i++)
-        if (starts_with(below, other_parts[i]))
-            return true;
+    bool served;
+    if (encoder_tensors_own(config, name, &served))
+        return !served || strstr(name, ".rotary_emb.");
     if (is_lm_head(checkpoint, name))
         return config->tie_word_embeddings;
     if (!starts_with(name, config->text_prefix))
@@ -226,6 +272,8 @@ enum status checkpoint_open(const char *folder, struct checkpoint **out, struct 
     if (st == STATUS_OK)
         st = resolve_all(checkpoint, err);
     if (st == STATUS_OK)
+        st = resolve_encoders(checkpoint, err);
+    if (st == STATUS_OK)
         st = check_unknown(checkpoint, err);
     if (st != STATUS_OK) {
         checkpoint_destroy(checkpoint);
@@ -241,6 +289,8 @@ void checkpoint_destroy(struct checkpoint *checkpoint)
         return;
     safetensors_destroy(checkpoint->files);
     free(checkpoint->tensors);
+    free(checkpoint->encoder_list);
+    free(checkpoint->encoder_tensors);
     free(checkpoint->wanted);
     free(checkpoint);
 }
@@ -260,10 +310,23 @@ uint64_t checkpoint_fingerprint(const struct checkpoint *checkpoint)
     return safetensors_fingerprint(checkpoint->files);
 }
 
-const struct text_tensor *checkpoint_tensor(const struct checkpoint *checkpoint, enum tensor_id id,
-                                            uint32_t layer)
+const struct stored_tensor *checkpoint_tensor(const struct checkpoint *checkpoint,
+                                              enum tensor_id id, uint32_t layer)
 {
     CHECK(layer < checkpoint->config.num_hidden_layers &&
           model_tensor_exists(&checkpoint->config, id, layer));
     return &checkpoint->tensors[(size_t)layer * N_TENSOR_IDS + id];
+}
+
+const struct encoder_tensor *checkpoint_encoder_tensors(const struct checkpoint *checkpoint,
+                                                        size_t *out_n)
+{
+    *out_n = checkpoint->n_encoder_tensors;
+    return checkpoint->encoder_list;
+}
+
+const struct stored_tensor *checkpoint_encoder_tensor(const struct checkpoint *checkpoint, size_t i)
+{
+    CHECK(i < checkpoint->n_encoder_tensors);
+    return &checkpoint->encoder_tensors[i];
 }

@@ -45,7 +45,7 @@ enum tensor_id {
 
 #define TENSOR_FIRST_OF_LAYER TENSOR_INPUT_LAYERNORM
 #define TENSOR_NAME_BYTES 80
-#define TENSOR_MAX_DIMS 3
+#define TENSOR_MAX_DIMS 4
 
 struct tensor_shape {
     uint32_t n_dims;

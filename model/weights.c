@@ -1,15 +1,12 @@
-/* model/weights.c - plan, then map what was packed before, or allocate, pack and save. */
+/* model/weights.c - plan, fill, and the table that stays mapped. */
 #include "model/weights.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "model/weights_cache.h"
+#include "model/weights_fill.h"
 #include "model/weights_pack.h"
 #include "model/weights_save.h"
-
-#define READ_BYTES ((size_t)16 << 20) /* of a packed file at a time */
 
 static size_t table_row_bytes(const struct raw_matrix *table)
 {
@@ -31,62 +28,6 @@ static enum status prepare_mapped(const struct model_weights *weights, struct er
     return STATUS_OK;
 }
 
-struct reading {
-    const struct device_buffer *memory;
-    const struct model_load_options *options;
-    atomic_size_t next, done;
-};
-
-// Cold, this is bound by the disk.
-static void read_pages(void *context, uint32_t thread, uint32_t n_threads)
-{
-    struct reading *reading = context;
-    const struct device_buffer *memory = reading->memory;
-    const struct model_load_options *options = reading->options;
-    (void)n_threads;
-    for (;;) {
-        size_t begin = atomic_fetch_add_explicit(&reading->next, READ_BYTES, memory_order_relaxed);
-        if (begin >= memory->bytes)
-            return;
-        size_t rest = memory->bytes - begin, n = rest < READ_BYTES ? rest : READ_BYTES;
-        const unsigned char *data = (const unsigned char *)memory->data + begin;
-        device_pages_read(data, n);
-        size_t done = atomic_fetch_add_explicit(&reading->done, n, memory_order_relaxed) + n;
-        if (thread == 0 && options->progress)
-            options->progress(options->progress_context, done, memory->bytes);
-    }
-}
-
-static void read_mapped(const struct device_buffer *memory,
-                        const struct model_load_options *options, struct device_stream *stream)
-{
-    struct reading reading = {.memory = memory, .options = options};
-    device_stream_run(stream, read_pages, &reading);
-    if (options->progress)
-        options->progress(options->progress_context, memory->bytes, memory->bytes);
-}
-
-static enum status fill(struct weights_plan *plan, const struct checkpoint *checkpoint,
-                        const struct model_load_options *options, struct device_stream *stream,
-                        struct error *err)
-{
-    struct model_weights *weights = plan->weights;
-    struct weights_cache cache;
-    weights_cache_init(&cache, plan, checkpoint);
-    if (weights_cache_map(&cache, options, &weights->memory)) {
-        weights_plan_place(plan, &weights->memory);
-        read_mapped(&weights->memory, options, stream);
-        return STATUS_OK;
-    }
-    enum status st = device_buffer_create(plan->bytes, "weights", &weights->memory, err);
-    if (st != STATUS_OK)
-        return st;
-    weights_plan_place(plan, &weights->memory);
-    weights_pack(plan, options, stream);
-    weights->saving = weights_saving_create(&cache, options, &weights->memory);
-    return STATUS_OK;
-}
-
 enum status model_weights_load(const struct model_config *config,
                                const struct checkpoint *checkpoint,
                                const struct model_load_options *options,
@@ -101,7 +42,8 @@ enum status model_weights_load(const struct model_config *config,
         return st;
     st = prepare_mapped(plan->weights, err);
     if (st == STATUS_OK)
-        st = fill(plan, checkpoint, options, stream, err);
+        st = weights_fill(plan, checkpoint, options, stream, &plan->weights->memory,
+                          &plan->weights->saving, err);
     if (st == STATUS_OK) {
         weights_plan_finish(plan, config);
         *out = plan->weights;

@@ -81,7 +81,7 @@ static uint64_t slices_of(const struct weights_plan *plan)
         }
     }
     for (size_t i = 0; i < plan->n_vectors; i++) {
-        const struct text_tensor *tensor = plan->vectors[i].tensor;
+        const struct stored_tensor *tensor = plan->vectors[i].tensor;
         fingerprint = fingerprint_bytes(fingerprint, tensor->name, strlen(tensor->name));
     }
     return fingerprint;
@@ -108,8 +108,12 @@ void weights_cache_init(struct weights_cache *cache, const struct weights_plan *
                                         .slices = slices_of(plan),
                                     }};
     memcpy(cache->header.magic, magic, sizeof magic);
-    snprintf(cache->name, sizeof cache->name, "%s-compute-%s-rank-%u-of-%u.weights", names[weights],
-             config->compute == COMPUTE_BF16 ? "bf16" : "f32", config->rank, config->world_size);
+    const char *compute = config->compute == COMPUTE_BF16 ? "bf16" : "f32";
+    if (config->encoders)
+        snprintf(cache->name, sizeof cache->name, "encoders-compute-%s.weights", compute);
+    else
+        snprintf(cache->name, sizeof cache->name, "%s-compute-%s-rank-%u-of-%u.weights",
+                 names[weights], compute, config->rank, config->world_size);
 }
 
 void weights_cache_note(const struct model_load_options *options, bool trouble, const char *format,

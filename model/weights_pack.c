@@ -131,7 +131,7 @@ static int by_place_in_file(const void *a, const void *b)
     return x->begin < y->begin ? -1 : x->begin > y->begin;
 }
 
-static float element(const struct text_tensor *tensor, uint32_t i)
+static float element(const struct stored_tensor *tensor, uint32_t i)
 {
     const unsigned char *bytes = tensor->data + i * dtype_bytes(tensor->dtype);
     uint16_t half;

@@ -1,5 +1,5 @@
 /* model/weights_pack.h - from the mapped checkpoint to packed weights, on the stream's threads.
- * Part of model/weights.c; nothing else includes this. */
+ * Part of model/weights_fill.c. */
 #ifndef GEMMAD_MODEL_WEIGHTS_PACK_H
 #define GEMMAD_MODEL_WEIGHTS_PACK_H
 

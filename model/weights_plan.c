@@ -45,7 +45,7 @@ struct slice {
     bool row_parallel; // columns are divided, sums go on in the all-reduce
 };
 
-static struct slice slice_of(const struct planner *p, const struct text_tensor *tensor,
+static struct slice slice_of(const struct planner *p, const struct stored_tensor *tensor,
                              uint32_t layer)
 {
     const struct layer_config *l = &p->config->layers[layer];
@@ -86,9 +86,15 @@ static struct slice slice_of(const struct planner *p, const struct text_tensor *
     return slice;
 }
 
-static struct pack_matrix *begin_matrix(struct planner *p, struct packed_matrix *matrix)
+struct weights_plan *weights_plan_new(const struct weights_plan_config *config)
 {
-    struct weights_plan *plan = p->plan;
+    struct weights_plan *plan = mem_zeroed(1, sizeof *plan);
+    plan->config = *config;
+    return plan;
+}
+
+struct pack_matrix *weights_plan_add_matrix(struct weights_plan *plan, struct packed_matrix *matrix)
+{
     mem_reserve(&plan->matrices, &plan->matrices_capacity, plan->n_matrices + 1,
                 sizeof *plan->matrices);
     struct pack_matrix *pack = &plan->matrices[plan->n_matrices++];
@@ -107,11 +113,12 @@ static enum dtype packed_dtype(const struct weights_plan_config *config, enum te
     return to_bf16 || config->compute == COMPUTE_BF16 ? DTYPE_BF16 : stored;
 }
 
-static void add_rows(struct pack_matrix *pack, struct pack_source source, enum dtype dtype,
-                     uint32_t n_columns)
+void weights_plan_add_rows(struct pack_matrix *pack, struct pack_source source, enum dtype dtype,
+                           uint32_t n_columns)
 {
     struct packed_matrix *matrix = pack->matrix;
-    CHECK(pack->n_sources < PACK_MAX_SOURCES);
+    mem_reserve(&pack->sources, &pack->sources_capacity, pack->n_sources + 1,
+                sizeof *pack->sources);
     // Parts of unlike types meet in the one that holds both.
     if (pack->n_sources == 0)
         matrix->dtype = dtype;
@@ -126,7 +133,7 @@ static void add_rows(struct pack_matrix *pack, struct pack_source source, enum d
 static uint32_t add_tensor(struct planner *p, struct pack_matrix *pack, enum tensor_id id,
                            uint32_t layer)
 {
-    const struct text_tensor *tensor = checkpoint_tensor(p->checkpoint, id, layer);
+    const struct stored_tensor *tensor = checkpoint_tensor(p->checkpoint, id, layer);
     struct slice slice = slice_of(p, tensor, layer);
     size_t stride = tensor->shape.dims[1];
     struct pack_source source = {
@@ -136,7 +143,8 @@ static uint32_t add_tensor(struct planner *p, struct pack_matrix *pack, enum ten
         .stride = stride,
         .n_rows = slice.n_rows,
     };
-    add_rows(pack, source, packed_dtype(&p->plan->config, id, tensor->dtype), slice.n_columns);
+    enum dtype dtype = packed_dtype(&p->plan->config, id, tensor->dtype);
+    weights_plan_add_rows(pack, source, dtype, slice.n_columns);
     if (slice.row_parallel) {
         pack->matrix->n_leaves = N_LEAVES / p->world_size;
         pack->matrix->first_leaf = p->rank * pack->matrix->n_leaves;
@@ -148,18 +156,24 @@ static uint32_t add_tensor(struct planner *p, struct pack_matrix *pack, enum ten
 static void add_matrix(struct planner *p, struct packed_matrix *matrix, enum tensor_id id,
                        uint32_t layer)
 {
-    add_tensor(p, begin_matrix(p, matrix), id, layer);
+    add_tensor(p, weights_plan_add_matrix(p->plan, matrix), id, layer);
+}
+
+struct pack_vector *weights_plan_add_vector(struct weights_plan *plan,
+                                            const struct stored_tensor *tensor)
+{
+    mem_reserve(&plan->vectors, &plan->vectors_capacity, plan->n_vectors + 1,
+                sizeof *plan->vectors);
+    struct pack_vector *pack = &plan->vectors[plan->n_vectors++];
+    *pack = (struct pack_vector){.tensor = tensor, .n = 1};
+    for (uint32_t i = 0; i < tensor->shape.n_dims; i++)
+        pack->n *= tensor->shape.dims[i];
+    return pack;
 }
 
 static struct pack_vector *begin_vector(struct planner *p, enum tensor_id id, uint32_t layer)
 {
-    struct weights_plan *plan = p->plan;
-    const struct text_tensor *tensor = checkpoint_tensor(p->checkpoint, id, layer);
-    mem_reserve(&plan->vectors, &plan->vectors_capacity, plan->n_vectors + 1,
-                sizeof *plan->vectors);
-    struct pack_vector *pack = &plan->vectors[plan->n_vectors++];
-    *pack = (struct pack_vector){.tensor = tensor, .n = tensor->shape.dims[0]};
-    return pack;
+    return weights_plan_add_vector(p->plan, checkpoint_tensor(p->checkpoint, id, layer));
 }
 
 static void add_vector(struct planner *p, const float **out, enum tensor_id id, uint32_t layer)
@@ -171,7 +185,7 @@ static void add_attention(struct planner *p, uint32_t layer)
 {
     const struct layer_config *l = &p->config->layers[layer];
     struct layer_weights *w = &p->plan->weights->layers[layer];
-    struct pack_matrix *qkv = begin_matrix(p, &w->qkv);
+    struct pack_matrix *qkv = weights_plan_add_matrix(p->plan, &w->qkv);
     w->q_rows = add_tensor(p, qkv, TENSOR_Q_PROJ, layer);
     if (!l->kv_shared)
         w->kv_rows = add_tensor(p, qkv, TENSOR_K_PROJ, layer);
@@ -186,7 +200,7 @@ static void add_attention(struct planner *p, uint32_t layer)
 static void add_feed_forward(struct planner *p, uint32_t layer)
 {
     struct layer_weights *w = &p->plan->weights->layers[layer];
-    struct pack_matrix *gate_up = begin_matrix(p, &w->gate_up);
+    struct pack_matrix *gate_up = weights_plan_add_matrix(p->plan, &w->gate_up);
     w->mlp_rows = add_tensor(p, gate_up, TENSOR_GATE_PROJ, layer);
     add_tensor(p, gate_up, TENSOR_UP_PROJ, layer);
     add_matrix(p, &w->down, TENSOR_DOWN_PROJ, layer);
@@ -196,7 +210,7 @@ static void add_feed_forward(struct planner *p, uint32_t layer)
 static void add_expert(struct planner *p, struct packed_matrix *matrix, enum tensor_id id,
                        uint32_t layer, uint32_t expert)
 {
-    const struct text_tensor *tensor = checkpoint_tensor(p->checkpoint, id, layer);
+    const struct stored_tensor *tensor = checkpoint_tensor(p->checkpoint, id, layer);
     size_t n_rows = tensor->shape.dims[1], n_columns = tensor->shape.dims[2];
     struct pack_source source = {
         .tensor = tensor,
@@ -205,8 +219,8 @@ static void add_expert(struct planner *p, struct packed_matrix *matrix, enum ten
         .stride = n_columns,
         .n_rows = (uint32_t)n_rows,
     };
-    add_rows(begin_matrix(p, matrix), source, packed_dtype(&p->plan->config, id, tensor->dtype),
-             (uint32_t)n_columns);
+    weights_plan_add_rows(weights_plan_add_matrix(p->plan, matrix), source,
+                          packed_dtype(&p->plan->config, id, tensor->dtype), (uint32_t)n_columns);
 }
 
 static void add_experts(struct planner *p, uint32_t layer)
@@ -258,8 +272,8 @@ static void add_tables(struct planner *p)
     add_matrix(p, &w->embed_tokens, TENSOR_EMBED_TOKENS, 0);
     if (p->config->hidden_size_per_layer_input == 0)
         return;
-    const struct text_tensor *table = checkpoint_tensor(p->checkpoint,
-                                                        TENSOR_EMBED_TOKENS_PER_LAYER, 0);
+    const struct stored_tensor *table = checkpoint_tensor(p->checkpoint,
+                                                          TENSOR_EMBED_TOKENS_PER_LAYER, 0);
     w->embed_tokens_per_layer = (struct raw_matrix){.dtype = table->dtype,
                                                     .n_rows = table->shape.dims[0],
                                                     .row_length = table->shape.dims[1],
@@ -299,7 +313,7 @@ static enum status check_division(const struct planner *p, struct error *err)
     return STATUS_OK;
 }
 
-static void count_bytes(struct weights_plan *plan)
+void weights_plan_count(struct weights_plan *plan)
 {
     static const struct device_buffer nothing = {0};
     for (size_t i = 0; i < plan->n_matrices; i++) {
@@ -322,8 +336,7 @@ enum status weights_plan_create(const struct checkpoint *checkpoint,
     enum status st = check_division(&p, err);
     if (st != STATUS_OK)
         return st;
-    p.plan = mem_zeroed(1, sizeof *p.plan);
-    p.plan->config = *plan_config;
+    p.plan = weights_plan_new(plan_config);
     p.plan->weights = mem_zeroed(1, sizeof *p.plan->weights);
     p.plan->weights->n_layers = config->num_hidden_layers;
     p.plan->weights->layers = mem_zeroed(config->num_hidden_layers,
@@ -334,7 +347,7 @@ enum status weights_plan_create(const struct checkpoint *checkpoint,
     add_vector(&p, &p.plan->weights->norm, TENSOR_NORM, 0);
     if (!config->tie_word_embeddings)
         add_matrix(&p, &p.plan->weights->lm_head, TENSOR_LM_HEAD, 0);
-    count_bytes(p.plan);
+    weights_plan_count(p.plan);
     *out = p.plan;
     return STATUS_OK;
 }
@@ -344,6 +357,8 @@ void weights_plan_destroy(struct weights_plan *plan)
     if (!plan)
         return;
     model_weights_destroy(plan->weights);
+    for (size_t i = 0; i < plan->n_matrices; i++)
+        free(plan->matrices[i].sources);
     free(plan->matrices);
     free(plan->vectors);
     free(plan);
@@ -371,6 +386,8 @@ void weights_plan_finish(const struct weights_plan *plan, const struct model_con
     for (size_t i = 0; i < plan->n_vectors; i++)
         if (plan->vectors[i].scalar)
             *plan->vectors[i].scalar = plan->vectors[i].data[0];
+    if (!weights)
+        return;
     if (config->tie_word_embeddings)
         weights->lm_head = weights->embed_tokens;
     for (uint32_t l = 0; l < config->num_hidden_layers; l++)

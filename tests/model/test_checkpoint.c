@@ -13,7 +13,7 @@ static void expect_loads(struct folder *folder, const char *want_prefix)
     struct error err = {0};
     ASSERT_OK_ERR(checkpoint_open(folder_write(folder, 1), &checkpoint, &err), err);
     ASSERT_STR_EQ(checkpoint_config(checkpoint)->text_prefix, want_prefix);
-    const struct text_tensor *tensor = checkpoint_tensor(checkpoint, TENSOR_EMBED_TOKENS, 0);
+    const struct stored_tensor *tensor = checkpoint_tensor(checkpoint, TENSOR_EMBED_TOKENS, 0);
     ASSERT_STR_EQ(tensor->name, "embed_tokens.weight");
     ASSERT_EQ(tensor->shape.dims[0], 1024);
     checkpoint_destroy(checkpoint);
