@@ -112,20 +112,24 @@ static uint32_t longest_context(struct page_planner p, uint32_t most, size_t byt
     return low;
 }
 
+size_t model_plan_fixed_bytes(const struct model_plan *plan)
+{
+    return plan->weight_bytes + plan->activation_bytes + plan->encoder_bytes + plan->other_bytes;
+}
+
 static enum status does_not_fit(const struct model_plan *plan, const struct page_planner *p,
                                 struct error *err)
 {
     return error_set(
         err, STATUS_RESOURCE_EXHAUSTED,
         "the model does not fit: a rank (of %u) needs %.1f MiB of weights + %.1f MiB of "
-        "activations "
-        "+ %.1f MiB for collectives + %.1f MiB of keys and values of one sequence of %u tokens = "
+        "activations + %.1f MiB for images and audio + %.1f MiB for collectives + %.1f MiB of keys "
+        "and values of one sequence of %u tokens = "
         "%.1f MiB, and may have %.1f MiB",
         plan->world_size, (double)plan->weight_bytes / MIB, (double)plan->activation_bytes / MIB,
-        (double)plan->other_bytes / MIB, (double)bytes_for(p, 1) / MIB, p->context,
-        ((double)plan->weight_bytes + (double)plan->activation_bytes + (double)plan->other_bytes +
-         (double)bytes_for(p, 1)) /
-            MIB,
+        (double)plan->encoder_bytes / MIB, (double)plan->other_bytes / MIB,
+        (double)bytes_for(p, 1) / MIB, p->context,
+        ((double)model_plan_fixed_bytes(plan) + (double)bytes_for(p, 1)) / MIB,
         (double)plan->budget_bytes / MIB);
 }
 
@@ -140,7 +144,7 @@ static enum status plan_pages(const struct model_config *config,
         return st;
     for (uint32_t g = 0; g < p.params->n_groups; g++)
         p.page_bytes[g] = kv_page_bytes(p.params, g, heads[g]); // all ranks hold as many heads
-    size_t fixed = plan->weight_bytes + plan->activation_bytes + plan->other_bytes;
+    size_t fixed = model_plan_fixed_bytes(plan);
     size_t left = plan->budget_bytes > fixed ? plan->budget_bytes - fixed : 0;
     p.context = limits->max_context;
     if (p.context == 0)
@@ -195,7 +199,9 @@ enum status model_plan_create(const struct checkpoint *checkpoint,
                               struct error *err)
 {
     const struct model_config *config = checkpoint_config(checkpoint);
-    struct model_plan plan = {.world_size = limits->world_size, .other_bytes = limits->other_bytes};
+    struct model_plan plan = {.world_size = limits->world_size,
+                              .encoder_bytes = limits->encoder_bytes,
+                              .other_bytes = limits->other_bytes};
     enum status st = check_limits(config, limits, err);
     if (st == STATUS_OK)
         st = kv_layout_init(config, limits->page_tokens, limits->compute, &plan.layout, err);
@@ -222,14 +228,15 @@ void model_plan_write(const struct model_plan *plan, struct text_buffer *out)
     const struct kv_params *kv = &plan->layout.params;
     write_line(out, "weights of a rank", plan->weight_bytes);
     write_line(out, "activations", plan->activation_bytes);
+    if (plan->encoder_bytes > 0)
+        write_line(out, "images and audio", plan->encoder_bytes);
     write_line(out, "collectives", plan->other_bytes);
     write_line(out, "keys and values", plan->kv_bytes);
     for (uint32_t g = 0; g < kv->n_groups; g++)
         text_buffer_append_format(out, "  group %u: %u layers, window %u, %u pages of %u tokens\n",
                                   g, kv->groups[g].n_layers, kv->groups[g].window, kv->n_pages[g],
                                   kv->page_tokens);
-    write_line(out, "together",
-               plan->weight_bytes + plan->activation_bytes + plan->other_bytes + plan->kv_bytes);
+    write_line(out, "together", model_plan_fixed_bytes(plan) + plan->kv_bytes);
     write_line(out, "a rank may have", plan->budget_bytes);
     text_buffer_append_format(out, "%-34s %12u\n", "ranks", plan->world_size);
     text_buffer_append_format(out, "%-34s %12u tokens\n", "longest sequence", plan->max_context);

@@ -22,6 +22,7 @@ struct model_plan_limits {
     uint32_t max_slots;       /* sequences that run at once */
     uint32_t max_context;     /* tokens of a sequence; 0: as many as fit, up to the model's most */
     size_t budget_bytes;      /* for all ranks of this machine */
+    size_t encoder_bytes;     /* of a rank: the encoders' weights, activations and cache */
     size_t other_bytes;       /* of a rank, that its caller needs: collectives, rings */
 };
 
@@ -29,8 +30,9 @@ struct model_plan {
     struct kv_layout layout; /* with n_pages */
     uint32_t world_size;
     uint32_t max_context;
-    size_t weight_bytes, activation_bytes, kv_bytes, other_bytes; /* of the rank with the most */
-    size_t budget_bytes;                                          /* of a rank */
+    /* of the rank with the most */
+    size_t weight_bytes, activation_bytes, encoder_bytes, kv_bytes, other_bytes;
+    size_t budget_bytes; /* of a rank */
     size_t mapped_bytes; /* read in the files, by all ranks together: page cache, not counted */
 };
 
@@ -42,5 +44,8 @@ NODISCARD enum status model_plan_create(const struct checkpoint *checkpoint,
 
 /* The lines, for a log or a terminal; each ends in a newline. */
 void model_plan_write(const struct model_plan *plan, struct text_buffer *out);
+
+/* All but the pages. */
+size_t model_plan_fixed_bytes(const struct model_plan *plan);
 
 #endif
