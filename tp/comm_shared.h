@@ -68,7 +68,7 @@ struct tp_comm {
     size_t piece_bytes;   /* of one phase's message; a multiple of 64 */
     size_t buffer_stride; /* of one message buffer; whole pages */
     uint64_t timeout_ns;
-    uint64_t spin_ns; /* spinning and yielding before a wait sleeps */
+    uint64_t spin_ns; /* spinning before a wait sleeps */
     struct comm_shared *shared;
     unsigned char *buffers; /* [world_size][2][buffer_stride] */
     size_t mapped_bytes;    /* 0: the mapping belongs to the caller */

@@ -1,8 +1,8 @@
 /* tp/comm_wait.c - one phase: say that we are here, wait for the peers, and fail instead of
  * hanging.
  *
- * A wait spins with pauses, then yields (ranks may be more than cores), then sleeps on the rank's
- * own bell. Sleeping: read the bell, say for whom, look again, futex-wait while the bell is
+ * A wait spins with pauses, then sleeps on the rank's own bell; it never yields (device/stream.c
+ * says why). Sleeping: read the bell, say for whom, look again, futex-wait while the bell is
  * unchanged. Waking: raise the count, look who sleeps for us, ring. Both sides use sequentially
  * consistent accesses, so one of them sees the other; an abort rings every bell, so that no
  * sleeper misses it. Counts have 64 bits and do not wrap; the bell may, it is only compared. */
@@ -10,7 +10,6 @@
 
 #include <linux/futex.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -18,8 +17,7 @@
 
 #include "base/clock.h"
 
-#define SPINS_PER_LOOK 64        /* between looks at the clock and the abort word */
-#define PAUSE_NS (5 * NS_PER_US) /* spinning with pauses only; then with yields */
+#define SPINS_PER_LOOK 64 /* between looks at the clock and the abort word */
 
 static const char *const collective_names[N_COLLECTIVES] = {
     [COLLECTIVE_NONE] = "no collective", [COLLECTIVE_ALL_REDUCE] = "all_reduce",
@@ -182,8 +180,6 @@ static enum status wait_for_peer(struct tp_comm *comm, uint32_t peer, struct err
         uint64_t waited_ns = now_ns - began_ns;
         if (waited_ns >= comm->spin_ns)
             sleep_for_peer(comm, peer, comm->deadline_ns - now_ns);
-        else if (waited_ns >= PAUSE_NS)
-            sched_yield();
     }
     if (began_ns) // the clock is read only by those who wait
         atomic_fetch_add_explicit(&comm->shared->ranks[comm->rank].waited_ns,
