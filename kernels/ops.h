@@ -130,6 +130,26 @@ typedef void moe_combine_fn(float *out, uint32_t out_stride, const float *f,
                             const uint32_t *leaf, uint32_t n_leaves, uint32_t n_rows, uint32_t dim,
                             struct device_stream *stream);
 
+/* kernels/encode.h: out = x kept in [low, high]; n values; may be in place. */
+typedef void clamp_fn(float *out, const float *x, float low, float high, size_t n,
+                      struct device_stream *stream);
+
+/* kernels/encode.h: h[r] = R(h[r] + R(table[a[r]] + table[b[r]])); rows of table->row_length. */
+typedef void add_table_rows_fn(float *h, const struct raw_matrix *table, const uint32_t *a,
+                               const uint32_t *b, uint32_t n_rows, struct device_stream *stream);
+
+/* kernels/encode.h: out [n_rows, dim] = R(v), v = R(mean of `group` rows of x) * scale; with bias
+ * and factor [dim] R((v - bias) * factor). */
+typedef void pool_rows_fn(float *out, const float *x, uint32_t group, float scale,
+                          const float *bias, const float *factor, uint32_t n_rows, uint32_t dim,
+                          struct device_stream *stream);
+
+/* kernels/encode.h: out = R(LayerNorm(y) * weight + bias), y = x or, with added [dim], R(x +
+ * added); bias may be NULL; may be in place. */
+typedef void layer_norm_fn(float *out, const float *x, const float *added, const float *weight,
+                           const float *bias, uint32_t n_rows, uint32_t dim, float eps,
+                           struct device_stream *stream);
+
 struct ops {
     embed_rows_fn *embed_rows;
     gather_rows_fn *gather_rows;
@@ -149,6 +169,10 @@ struct ops {
     router_top_k_fn *router_top_k;
     gather_activations_fn *gather_activations;
     moe_combine_fn *moe_combine;
+    clamp_fn *clamp;
+    add_table_rows_fn *add_table_rows;
+    pool_rows_fn *pool_rows;
+    layer_norm_fn *layer_norm;
 };
 
 /* Each has what those before it have; VNNI: dot products of bytes, BF16: also of bf16 pairs. */

@@ -15,6 +15,7 @@ typedef void put_fn(struct ops *out);
 
 put_fn attention_put_twin_f32, attention_put_twin_bf16;
 put_fn embed_put_twin_f32, embed_put_twin_bf16;
+put_fn encode_put_twin_f32, encode_put_twin_bf16;
 put_fn gelu_mul_put_twin_f32, gelu_mul_put_twin_bf16;
 put_fn matmul_put_twin_f32, matmul_put_twin_bf16;
 put_fn per_layer_put_twin_f32, per_layer_put_twin_bf16;
@@ -24,6 +25,7 @@ put_fn router_put_twin_f32, router_put_twin_bf16;
 #if defined(__x86_64__)
 put_fn attention_put_avx2_f32, attention_put_avx2_bf16;
 put_fn embed_put_avx2_f32, embed_put_avx2_bf16;
+put_fn encode_put_avx2_f32, encode_put_avx2_bf16;
 put_fn gelu_mul_put_avx2_f32, gelu_mul_put_avx2_bf16;
 put_fn matmul_put_avx2_f32, matmul_put_avx2_bf16;
 put_fn per_layer_put_avx2_f32, per_layer_put_avx2_bf16;
@@ -32,6 +34,7 @@ put_fn rope_put_avx2_f32, rope_put_avx2_bf16;
 put_fn router_put_avx2_f32, router_put_avx2_bf16;
 put_fn attention_put_avx512_f32, attention_put_avx512_bf16;
 put_fn embed_put_avx512_f32, embed_put_avx512_bf16;
+put_fn encode_put_avx512_f32, encode_put_avx512_bf16;
 put_fn gelu_mul_put_avx512_f32, gelu_mul_put_avx512_bf16;
 put_fn matmul_put_avx512_f32, matmul_put_avx512_bf16;
 put_fn per_layer_put_avx512_f32, per_layer_put_avx512_bf16;
@@ -49,6 +52,7 @@ static const struct {
 } forms[] = {
     {KERNELS_TWIN, attention_put_twin_f32, attention_put_twin_bf16},
     {KERNELS_TWIN, embed_put_twin_f32, embed_put_twin_bf16},
+    {KERNELS_TWIN, encode_put_twin_f32, encode_put_twin_bf16},
     {KERNELS_TWIN, gelu_mul_put_twin_f32, gelu_mul_put_twin_bf16},
     {KERNELS_TWIN, matmul_put_twin_f32, matmul_put_twin_bf16},
     {KERNELS_TWIN, per_layer_put_twin_f32, per_layer_put_twin_bf16},
@@ -58,6 +62,7 @@ static const struct {
 #if defined(__x86_64__)
     {KERNELS_AVX2, attention_put_avx2_f32, attention_put_avx2_bf16},
     {KERNELS_AVX2, embed_put_avx2_f32, embed_put_avx2_bf16},
+    {KERNELS_AVX2, encode_put_avx2_f32, encode_put_avx2_bf16},
     {KERNELS_AVX2, gelu_mul_put_avx2_f32, gelu_mul_put_avx2_bf16},
     {KERNELS_AVX2, matmul_put_avx2_f32, matmul_put_avx2_bf16},
     {KERNELS_AVX2, per_layer_put_avx2_f32, per_layer_put_avx2_bf16},
@@ -66,6 +71,7 @@ static const struct {
     {KERNELS_AVX2, router_put_avx2_f32, router_put_avx2_bf16},
     {KERNELS_AVX512, attention_put_avx512_f32, attention_put_avx512_bf16},
     {KERNELS_AVX512, embed_put_avx512_f32, embed_put_avx512_bf16},
+    {KERNELS_AVX512, encode_put_avx512_f32, encode_put_avx512_bf16},
     {KERNELS_AVX512, gelu_mul_put_avx512_f32, gelu_mul_put_avx512_bf16},
     {KERNELS_AVX512, matmul_put_avx512_f32, matmul_put_avx512_bf16},
     {KERNELS_AVX512, per_layer_put_avx512_f32, per_layer_put_avx512_bf16},

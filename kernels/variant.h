@@ -25,6 +25,7 @@
 
 void KERNEL_PUT(attention)(struct ops *out);
 void KERNEL_PUT(embed)(struct ops *out);
+void KERNEL_PUT(encode)(struct ops *out);
 void KERNEL_PUT(gelu_mul)(struct ops *out);
 void KERNEL_PUT(matmul)(struct ops *out);
 void KERNEL_PUT(per_layer)(struct ops *out);
