@@ -39,6 +39,9 @@ static enum status check_config(const struct scheduler_config *c, struct error *
     const struct kv_params *kv = &c->kv;
     if (step_max_bytes(limits) == 0)
         return error_set(err, STATUS_INVALID_ARGUMENT, "scheduler: the step limits make no sense");
+    if (limits->n_cache_rows > 0 && (!c->encoders.n_tokens || !c->encoders.count_units))
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "scheduler: an encoder cache, and nothing is known of the encoders");
     if (kv->n_groups == 0 || kv->n_groups > KV_MAX_GROUPS || kv->n_groups != limits->n_groups ||
         kv->page_tokens != limits->page_tokens)
         return error_set(err, STATUS_INVALID_ARGUMENT,

@@ -11,8 +11,6 @@
 
 #include "base/mem.h"
 
-#define FIRST_UNITS 8 /* while nothing is known of their cost */
-
 struct encoder_part scheduler_encoder_part(const struct request_part *part)
 {
     const struct media_part *data = &part->media->parts[part->part];
@@ -145,7 +143,7 @@ uint64_t scheduler_plan_encode(struct scheduler *s, struct planned_step *plan,
     if (job->n_units_left == 0)
         begin_job(s, media);
     uint64_t unit_ns = budget->unit_ns[job->kind];
-    uint64_t n = unit_ns > 0 ? budget_ns / unit_ns : FIRST_UNITS;
+    uint64_t n = unit_ns > 0 ? budget_ns / unit_ns : 1; // 0: its cost is not known
     if (n == 0)
         n = 1;
     if (n > job->n_units_left)

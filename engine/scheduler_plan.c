@@ -12,8 +12,8 @@
 
 #include "base/mem.h"
 
-#define MAX_DECODE_ROWS 32  /* more at once are a prefill */
-#define MIN_PREFILL_ROWS 16 /* that a step has in any case, so that prefills go on */
+#define MAX_DECODE_ROWS 32 /* more at once are a prefill */
+#define MIN_PREFILL_ROWS 4 /* that a step has, or units, so that prefills go on */
 
 static uint32_t at_most(uint32_t a, uint32_t b)
 {
@@ -298,7 +298,7 @@ static void plan_encode(struct scheduler *s, struct planned_step *plan,
     if (left == UINT64_MAX || budget->row_ns == 0)
         return;
     uint64_t rows = left / budget->row_ns;
-    if (rows < MIN_PREFILL_ROWS)
+    if (rows < MIN_PREFILL_ROWS && plan->work.n_units == 0)
         rows = MIN_PREFILL_ROWS;
     if (rows < UINT32_MAX)
         plan->n_prefill_rows_left = (uint32_t)rows;

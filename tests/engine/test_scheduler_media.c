@@ -2,6 +2,7 @@
 #include "tests/test.h"
 
 #include "base/mem.h"
+#include "engine/pace.h"
 #include "engine/scheduler.h"
 #include "tests/engine/fake_device.h"
 
@@ -11,6 +12,9 @@ static struct {
     struct scheduler_config config;
     struct scheduler *scheduler;
     struct scheduler_budget budget;
+    struct pace pace; // learns, and gives the budget, if there are costs
+    uint64_t decode_ns, row_ns, unit_ns;
+    uint64_t random, step_ns; // of the last step
     unsigned char *media;
     struct fake_device device;
     void *message, *result;
@@ -114,10 +118,29 @@ static bool prepare(void)
     return true;
 }
 
+// Every figure is off by up to a tenth.
+static uint64_t noisy(uint64_t ns)
+{
+    return ns * test_random_in(&world.random, 90, 110) / 100;
+}
+
+static void take_time(struct step_result_header *result)
+{
+    struct scheduler_work work;
+    ASSERT(scheduler_oldest_work(world.scheduler, &work));
+    result->encode_ns = noisy(work.n_units * world.unit_ns);
+    result->forward_ns = noisy(world.decode_ns + work.n_prefill_rows * world.row_ns);
+    world.step_ns = result->encode_ns + result->forward_ns;
+    pace_learn(&world.pace, &work, result);
+    world.budget = pace_budget(&world.pace);
+}
+
 static void complete(void)
 {
     size_t n = fake_device_run(&world.device, world.message, world.length, NULL, 0, world.result);
     ASSERT_STR_EQ(world.device.failure, "");
+    if (world.decode_ns > 0)
+        take_time(world.result);
     struct step_result result;
     ASSERT_OK(step_result_open(world.result, n, &world.config.limits, &result, NULL));
     ASSERT_OK(scheduler_complete(world.scheduler, &result, count_token, NULL, NULL));
@@ -221,7 +244,7 @@ TEST(the_first_in_rank_takes_the_cache_from_those_behind_it)
     struct request_part b = {.media = second, .first = 1};
     add(2, 4, 100, NULL, 0);
     ASSERT(run_step());
-    world.budget = (struct scheduler_budget){.row_ns = 1}; // 16 rows beside those of 2
+    world.budget = (struct scheduler_budget){.shared_ns = 16, .row_ns = 1};
     add(3, 50, 1, &b, 1);
     while (world.device.n_units == 0)
         ASSERT(run_step());
@@ -281,9 +304,9 @@ TEST(beside_decode_rows_the_budget_limits_rows_and_units)
     ASSERT_EQ(world.step.header->n_rows, 1 + 20);
     ASSERT(run_step()); // half and half
     ASSERT_EQ(world.step.header->encode.n_units, 4);
-    ASSERT_EQ(world.step.header->n_rows, 1 + 16); // 10 would be fewer than go on in any case
+    ASSERT_EQ(world.step.header->n_rows, 1 + 10);
     ASSERT(run_step());
-    ASSERT_EQ(world.step.header->n_rows, 1 + 4); // up to the part
+    ASSERT_EQ(world.step.header->n_rows, 1 + 10); // up to the part
     ASSERT(run_step());
     ASSERT_EQ(world.step.header->n_rows, 1);
     ASSERT_EQ(world.step.header->encode.n_units, 8); // all is for encoding
@@ -292,6 +315,40 @@ TEST(beside_decode_rows_the_budget_limits_rows_and_units)
         most = world.step.header->n_rows > most ? world.step.header->n_rows : most;
     ASSERT_EQ(most, 1 + 20);
     media_drop(image);
+    close_world();
+}
+
+// As in serving: a unit costs about a decode step's third, a row its twelfth.
+TEST(streams_keep_their_pace_while_many_images_are_encoded_and_read)
+{
+    open_world(512, false);
+    world.decode_ns = 60000;
+    world.row_ns = 5000;
+    world.unit_ns = 20000;
+    world.pace.max_stretch = 3;
+    for (uint32_t uid = 0; uid < 2; uid++)
+        add(uid, 4, 900, NULL, 0);
+    for (int i = 0; i < 20; i++)
+        ASSERT(run_step());
+    struct media *images[10];
+    struct request_part parts[10];
+    for (uint32_t i = 0; i < 10; i++) {
+        images[i] = fake_media(MEDIA_IMAGE, 100 + i, 1, 40);
+        parts[i] = (struct request_part){.media = images[i], .first = 5 + 42 * i};
+    }
+    add(2, 450, 1, parts, 10);
+    uint32_t n_slow = 0;
+    uint32_t n_steps = 0;
+    for (; world.n_tokens[2] == 0; n_steps++) {
+        ASSERT(run_step());
+        n_slow += world.step_ns > 3 * world.decode_ns;
+    }
+    ASSERT_EQ(world.device.n_encoded_parts, 10);
+    ASSERT_EQ(n_slow, 0);
+    // 210 units and 450 rows of 6450 us, at most 102 us a step.
+    ASSERT(n_steps > 60 && n_steps < 100);
+    for (uint32_t i = 0; i < 10; i++)
+        media_drop(images[i]);
     close_world();
 }
 
@@ -346,6 +403,16 @@ static enum status can_run(const struct request_part *parts, uint32_t n_parts, s
     return scheduler_can_run(&world.config, &config, err);
 }
 
+TEST(a_cache_without_encoders_makes_no_sense)
+{
+    open_world(64, false);
+    struct scheduler_config config = world.config;
+    config.encoders.n_tokens = NULL;
+    struct scheduler *scheduler;
+    ASSERT_EQ(scheduler_create(&config, &scheduler, NULL), STATUS_INVALID_ARGUMENT);
+    close_world();
+}
+
 TEST(parts_that_can_never_run_are_refused_and_the_reason_is_told)
 {
     open_world(64, true);
@@ -358,6 +425,12 @@ TEST(parts_that_can_never_run_are_refused_and_the_reason_is_told)
     ASSERT(strstr(err.message, "overlap"));
     parts[1].first = 30; // a block of 60, and 3 rows of others
     ASSERT_OK_ERR(can_run(parts, 2, &err), err);
+    struct media *longer = fake_media(MEDIA_IMAGE, 6, 1, 32);
+    parts[1].media = longer;
+    ASSERT_EQ(can_run(parts, 2, &err), STATUS_INVALID_ARGUMENT);
+    ASSERT(strstr(err.message, "a block of 62") && strstr(err.message, "would have to be 65"));
+    media_drop(longer);
+    parts[1].media = image;
     parts[2] = (struct request_part){.media = image, .first = 60};
     ASSERT_EQ(can_run(parts, 3, &err), STATUS_RESOURCE_EXHAUSTED); // 96 rows of the cache
     ASSERT(strstr(err.message, "96 rows"));
