@@ -50,6 +50,10 @@ NODISCARD enum status tp_gather_columns(struct tp_comm *comm, uint32_t root, con
 /* The root's bytes on every rank. */
 NODISCARD enum status tp_broadcast(struct tp_comm *comm, uint32_t root, void *data, size_t n,
                                    struct error *err);
+/* Bytes that are spread over the ranks, to every rank: rank r brings [offsets[r], offsets[r + 1])
+ * of data, in place. offsets [world_size + 1] ascend from 0 and are the same on every rank. */
+NODISCARD enum status tp_all_gather(struct tp_comm *comm, void *data, const size_t *offsets,
+                                    struct error *err);
 NODISCARD enum status tp_barrier(struct tp_comm *comm, struct error *err);
 /* How long each rank has waited for peers since the world began, in finished phases of collectives;
  * what is shorter than a first look or so (a microsecond) is not counted. out_ns [world_size]. The

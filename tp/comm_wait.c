@@ -20,9 +20,9 @@
 #define SPINS_PER_LOOK 64 /* between looks at the clock and the abort word */
 
 static const char *const collective_names[N_COLLECTIVES] = {
-    [COLLECTIVE_NONE] = "no collective", [COLLECTIVE_ALL_REDUCE] = "all_reduce",
-    [COLLECTIVE_GATHER] = "gather",      [COLLECTIVE_BROADCAST] = "broadcast",
-    [COLLECTIVE_BARRIER] = "barrier",
+    [COLLECTIVE_NONE] = "no collective",    [COLLECTIVE_ALL_REDUCE] = "all_reduce",
+    [COLLECTIVE_GATHER] = "gather",         [COLLECTIVE_BROADCAST] = "broadcast",
+    [COLLECTIVE_ALL_GATHER] = "all_gather", [COLLECTIVE_BARRIER] = "barrier",
 };
 
 static const char *collective_name(uint32_t collective)

@@ -159,6 +159,31 @@ static bool run_broadcast(struct tp_comm *comm, const struct traffic *traffic,
     return true;
 }
 
+// Parts of unlike lengths, some of them empty.
+static bool run_all_gather(struct tp_comm *comm, const struct traffic *traffic,
+                           const struct call *call)
+{
+    struct error err = {0};
+    size_t offsets[9] = {0};
+    for (uint32_t r = 0; r < tp_world_size(comm); r++)
+        offsets[r + 1] = offsets[r] + (r == call->root ? 0 : call->n / (r + 1));
+    size_t n = offsets[tp_world_size(comm)], begin = offsets[tp_rank(comm)];
+    memset(call->received, 0x77, n);
+    memset(call->received + n, 0xA5, GUARD_BYTES);
+    fill_bytes(call->received + begin, offsets[tp_rank(comm) + 1] - begin,
+               contents_seed(traffic, call->number, tp_rank(comm)));
+    RANK_OK(comm, tp_all_gather(comm, call->received, offsets, &err), err);
+    for (uint32_t r = 0; r < tp_world_size(comm); r++) {
+        size_t part = offsets[r + 1] - offsets[r];
+        fill_bytes(call->sent, part, contents_seed(traffic, call->number, r));
+        if (part && memcmp(call->received + offsets[r], call->sent, part) != 0)
+            RANK_FAIL(comm, "all_gather #%" PRIu64 ": rank %u's %zu bytes are wrong", call->number,
+                      r, part);
+    }
+    RANK_ASSERT(comm, guard_is_whole(call->received + n));
+    return true;
+}
+
 static struct call call_new(const struct tp_comm *comm, const struct traffic *traffic)
 {
     size_t bytes = traffic->max_floats * sizeof(float);
@@ -207,6 +232,9 @@ bool traffic_mixed(struct tp_comm *comm, const struct world *world)
             break;
         case 2:
             right = run_broadcast(comm, traffic, &call);
+            break;
+        case 3:
+            right = run_all_gather(comm, traffic, &call);
             break;
         default:
             right = run_all_reduce(comm, traffic, &call, CHOSEN);
