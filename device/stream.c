@@ -38,6 +38,7 @@ struct generation {
 };
 
 struct team_thread {
+    _Alignas(64) _Atomic uint64_t units; // first of those it has left, and one past them << 32
     struct device_stream *stream;
     uint32_t number;
     pthread_t handle;
@@ -229,6 +230,43 @@ void device_stream_barrier(struct device_stream *stream)
     }
     atomic_store(&stream->n_at_barrier, 0);
     publish_next(&stream->barrier);
+}
+
+void device_stream_share(struct device_stream *stream, uint32_t n_units, uint32_t n_threads)
+{
+    for (uint32_t t = 0; t < n_threads; t++) {
+        uint64_t first = (uint64_t)n_units * t / n_threads;
+        uint64_t end = (uint64_t)n_units * (t + 1) / n_threads;
+        atomic_store_explicit(&stream->threads[t].units, end << 32 | first, memory_order_relaxed);
+    }
+}
+
+// The owner takes from the beginning of what it has left, all others from the end.
+static bool take_from(struct team_thread *from, bool own, uint32_t *out_unit)
+{
+    uint64_t left = atomic_load_explicit(&from->units, memory_order_relaxed);
+    for (;;) {
+        uint64_t first = left & UINT32_MAX, end = left >> 32;
+        if (first == end)
+            return false;
+        uint64_t rest = own ? left + 1 : (end - 1) << 32 | first;
+        if (atomic_compare_exchange_weak_explicit(&from->units, &left, rest, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+            *out_unit = (uint32_t)(own ? first : end - 1);
+            return true;
+        }
+    }
+}
+
+bool device_stream_take(struct device_stream *stream, uint32_t thread, uint32_t n_threads,
+                        uint32_t *out_unit)
+{
+    for (uint32_t i = 0; i < n_threads; i++) {
+        uint32_t owner = thread + i < n_threads ? thread + i : thread + i - n_threads;
+        if (take_from(&stream->threads[owner], i == 0, out_unit))
+            return true;
+    }
+    return false;
 }
 
 void *device_stream_scratch(struct device_stream *stream, uint32_t thread, size_t bytes)

@@ -6,6 +6,7 @@
 #ifndef GEMMAD_DEVICE_STREAM_H
 #define GEMMAD_DEVICE_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,15 @@ void device_stream_barrier(struct device_stream *stream);
 /* Inside a task (or on thread 0 outside of one): that thread's scratch, 64-byte aligned, contents
  * undefined. */
 void *device_stream_scratch(struct device_stream *stream, uint32_t thread, size_t bytes);
+
+/* Units [0, n_units) for the threads of a task to take: each has a range of its own, neighbours
+ * that memory streams through, and once it is done it takes from the end of another's. So a thread
+ * that lost its core for a while holds up nobody but for the unit it is in. Called by one thread,
+ * while no other takes: before the task, or between two barriers. */
+void device_stream_share(struct device_stream *stream, uint32_t n_units, uint32_t n_threads);
+/* False: every unit has been taken. */
+bool device_stream_take(struct device_stream *stream, uint32_t thread, uint32_t n_threads,
+                        uint32_t *out_unit);
 
 size_t device_stream_scratch_bytes(const struct device_stream *stream); /* the most of a thread's */
 

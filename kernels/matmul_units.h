@@ -1,9 +1,10 @@
 /* kernels/matmul_units.h - how a matmul is cut: what kernels/matmul_cpu.c and
  * kernels/matmul_quantized_cpu.c have in common.
  *
- * Inputs go by in runs of `run_inputs`. The rows of a block are first prepared by all threads, into
- * the first thread's scratch: each run of a row as the products want it, the rows of a run side by
- * side. Then the threads share the units, a block of rows times a group of panels; inside a unit
+ * Inputs go by in runs of `run_inputs`. The rows of a block are first prepared, into the first
+ * thread's scratch: each run of a row as the products want it, the rows of a run side by side; by
+ * all threads, or by the caller alone if that takes no longer than meeting would. Then the threads
+ * take the units one by one, a block of rows times a group of panels; inside a unit
  * all rows pass over one panel's run while it stays in L1, so every weight is read from memory once
  * per block of rows, and the next run is fetched meanwhile. Sums wait in scratch between runs,
  * which changes no bit; leaves are added in the tree of kernels/types.h. */
@@ -18,6 +19,7 @@ enum {
     MAX_GROUP = 4, /* panels of a unit: of many rows, whose runs are then read once for them all */
     MIN_GROUPED_ROWS = 33,
     AHEAD = 8192, /* bytes from what is read to what is fetched, when memory is the limit */
+    MAX_ALONE_INPUTS = 16384,     /* of all rows: the caller prepares no more alone */
     MIN_SHARED_PRODUCTS = 100000, /* with fewer, the caller is done before others have begun */
     N_LEVELS = 4,                 /* of the tree of leaves: log2(N_LEAVES) + 1 */
     PANEL_VECTORS = PACK_ROWS / VF_LANES,
@@ -63,6 +65,7 @@ struct matmul_task {
     uint32_t n_panels;
     uint32_t prepared_rows; /* of a block of rows that are prepared together */
     uint32_t block_rows, group;
+    bool prepared;       /* all rows, before the threads begin */
     unsigned char *rows; /* [runs of all leaves][prepared_rows][form->row_bytes] */
 };
 
@@ -162,18 +165,21 @@ static inline void run_unit(const struct matmul_task *task, const struct unit *u
     write_sums(task, unit, sums[0]);
 }
 
-/* A thread's share of the units of n prepared rows. */
-static inline void run_unit_share(const struct matmul_task *task, uint32_t first_row,
-                                  uint32_t n_rows, uint32_t thread, uint32_t n_threads,
-                                  unit_sums *sums, void *thread_scratch)
+static inline uint32_t n_units(const struct matmul_task *task, uint32_t n_rows)
+{
+    return n_parts(n_rows, task->block_rows) * n_parts(task->n_panels, task->group);
+}
+
+/* Units of n prepared rows, until none is left. */
+static inline void run_units(const struct matmul_task *task, uint32_t first_row, uint32_t n_rows,
+                             uint32_t thread, uint32_t n_threads, unit_sums *sums,
+                             void *thread_scratch)
 {
     uint32_t n_groups = n_parts(task->n_panels, task->group);
-    size_t begin, end;
-    device_share((size_t)n_parts(n_rows, task->block_rows) * n_groups, 1, thread, n_threads, &begin,
-                 &end);
-    for (size_t i = begin; i < end; i++) {
-        uint32_t row = (uint32_t)(i / n_groups) * task->block_rows;
-        uint32_t panel = (uint32_t)(i % n_groups) * task->group;
+    uint32_t number;
+    while (device_stream_take(task->stream, thread, n_threads, &number)) {
+        uint32_t row = number / n_groups * task->block_rows;
+        uint32_t panel = number % n_groups * task->group;
         uint32_t rows = n_rows - row, panels = task->n_panels - panel;
         struct unit unit = {
             .first_row = first_row,
@@ -218,11 +224,14 @@ static inline void run_threads(void *context, uint32_t thread, uint32_t n_thread
         uint32_t n = left < task->prepared_rows ? left : task->prepared_rows;
         if (first > 0 && n_threads > 1)
             device_stream_barrier(task->stream); // nobody reads the rows before any more
-        prepare_share(task, first, n, thread, n_threads);
-        if (n_threads > 1)
-            device_stream_barrier(task->stream);
-        run_unit_share(task, first, n, thread, n_threads, (unit_sums *)(void *)own,
-                       own + sums_bytes);
+        if (!task->prepared) {
+            if (thread == 0)
+                device_stream_share(task->stream, n_units(task, n), n_threads);
+            prepare_share(task, first, n, thread, n_threads);
+            if (n_threads > 1)
+                device_stream_barrier(task->stream);
+        }
+        run_units(task, first, n, thread, n_threads, (unit_sums *)(void *)own, own + sums_bytes);
     }
 }
 
@@ -266,7 +275,14 @@ static inline void run_matmul(struct matmul_task *task, const struct matmul_form
     task->n_panels = n_parts(task->w->n, PACK_ROWS);
     place_rows(task);
     bool alone = (size_t)task->n_rows * task->w->n * task->w->k < MIN_SHARED_PRODUCTS;
-    choose_blocks(task, alone ? 1 : device_stream_n_threads(task->stream));
+    uint32_t n_threads = alone ? 1 : device_stream_n_threads(task->stream);
+    choose_blocks(task, n_threads);
+    task->prepared = task->n_rows <= task->prepared_rows &&
+                     (size_t)task->n_rows * task->w->k <= MAX_ALONE_INPUTS;
+    if (task->prepared) {
+        prepare_share(task, 0, task->n_rows, 0, 1);
+        device_stream_share(task->stream, n_units(task, task->n_rows), n_threads);
+    }
     if (alone)
         run_threads(task, 0, 1);
     else

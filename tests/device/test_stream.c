@@ -138,6 +138,55 @@ TEST(a_team_without_threads_is_refused)
     ASSERT(!stream);
 }
 
+struct taking {
+    struct device_stream *stream;
+    uint32_t idle; // a thread that takes nothing, as if its core were lost
+    _Atomic uint32_t n_taken[1000];
+};
+
+static void take_units(void *context, uint32_t thread, uint32_t n_threads)
+{
+    struct taking *taking = context;
+    uint32_t unit;
+    while (thread != taking->idle && device_stream_take(taking->stream, thread, n_threads, &unit))
+        atomic_fetch_add(&taking->n_taken[unit], 1);
+}
+
+TEST(each_unit_is_taken_once_though_a_thread_takes_none)
+{
+    static const uint32_t teams[] = {2, 3, 16}, counts[] = {0, 1, 2, 15, 16, 17, 1000};
+    for (int i = 0; i < 3; i++) {
+        static struct taking taking;
+        taking.stream = new_stream(teams[i], 0);
+        for (int c = 0; c < 7; c++)
+            for (uint32_t idle = 0; idle <= teams[i]; idle++) {
+                memset(taking.n_taken, 0, sizeof taking.n_taken);
+                taking.idle = idle;
+                device_stream_share(taking.stream, counts[c], teams[i]);
+                device_stream_run(taking.stream, take_units, &taking);
+                for (uint32_t u = 0; u < 1000; u++)
+                    ASSERT_EQ(atomic_load(&taking.n_taken[u]), u < counts[c]);
+            }
+        device_stream_destroy(taking.stream);
+    }
+}
+
+TEST(a_thread_begins_with_neighbouring_units_of_its_own)
+{
+    struct device_stream *stream = new_stream(3, 0);
+    device_stream_share(stream, 30, 3);
+    uint32_t unit;
+    for (uint32_t i = 0; i < 10; i++) {
+        ASSERT(device_stream_take(stream, 1, 3, &unit));
+        ASSERT_EQ(unit, 10 + i);
+    }
+    ASSERT(device_stream_take(stream, 1, 3, &unit)); // its own are done: the next one's last
+    ASSERT_EQ(unit, 29);
+    ASSERT(device_stream_take(stream, 2, 3, &unit));
+    ASSERT_EQ(unit, 20);
+    device_stream_destroy(stream);
+}
+
 TEST(shares_cover_everything_once)
 {
     for (size_t n = 0; n < 200; n += 7) {
