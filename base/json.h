@@ -67,6 +67,11 @@ NODISCARD enum status json_parse_file(const char *path, const struct json_limits
 const struct json_value *json_get(const struct json_value *object, const char *key);
 const struct json_value *json_get_present(const struct json_value *object, const char *key);
 
+/* The object with value as its i-th member's, everything else shared with it; *out_block is what
+ * the caller frees when the copy is done with. */
+struct json_value json_replace_member(const struct json_value *object, uint32_t i,
+                                      const struct json_value *value, void **out_block);
+
 /* Numbers: exact conversions. json_int64 is false when the value is no number, has a fraction or
  * exponent, or is out of range. json_double takes any number (correctly rounded; overflow false).
  * json_is_integer: a number written without '.', 'e', 'E'. */

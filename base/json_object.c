@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "base/mem.h"
+
 // Stands directly before the members of a large object; the entries [capacity] stand before it.
 struct object_index {
     uint64_t seed;
@@ -115,6 +117,20 @@ const struct json_value *json_get(const struct json_value *object, const char *k
                          ? *index_entry(object->members, key, length) - 1
                          : find_linear(object->members, object->n, key, length);
     return found != UINT32_MAX ? &object->members[found].value : NULL;
+}
+
+struct json_value json_replace_member(const struct json_value *object, uint32_t i,
+                                      const struct json_value *value, void **out_block)
+{
+    CHECK(object->type == JSON_OBJECT && i < object->n);
+    uint64_t seed = 0;
+    if (object->n > JSON_SMALL_OBJECT)
+        seed = ((const struct object_index *)(const void *)object->members - 1)->seed;
+    *out_block = mem_zeroed(json_object_bytes(object->n), 1);
+    struct json_value copy;
+    json_object_build(*out_block, object->members, object->n, seed, &copy);
+    ((struct json_member *)(uintptr_t)copy.members)[i].value = *value;
+    return copy;
 }
 
 const struct json_value *json_get_present(const struct json_value *object, const char *key)

@@ -321,65 +321,16 @@ static enum status take_response(struct generate_request *g, const Gemmad__V1__R
     return STATUS_OK;
 }
 
-// A text gets the beginning that the model was trained with; ids and chats are taken as they are.
-static enum status encode_text(struct generate_request *g, const ProtobufCBinaryData *text,
-                               const struct gateway_model *model, struct tokenizer_encoder *encoder,
-                               struct error *err)
-{
-    struct token_list *list = &g->prompt;
-    if (text->len == 0)
-        return error_set(err, STATUS_INVALID_ARGUMENT, "text: empty");
-    bool has_bos = model->bos_id != TOKEN_NONE;
-    if (has_bos) {
-        mem_reserve(&list->ids, &list->capacity, 1, sizeof *list->ids);
-        list->ids[list->n++] = model->bos_id;
-    }
-    enum status st = prompt_encode_text(encoder, "text", text->data, text->len, true, list, err);
-    g->request.prompt = list->ids;
-    g->request.n_prompt = list->n;
-    if (has_bos && list->n > 1 && list->ids[1] == model->bos_id) { // it brought its own
-        g->request.prompt++;
-        g->request.n_prompt--;
-    }
-    return st;
-}
-
 static enum status take_prompt(struct generate_request *g,
                                const Gemmad__V1__GenerateRequest *message,
-                               const struct gateway_model *model, struct tokenizer_encoder *encoder,
-                               struct error *err)
+                               const struct json_value *chat, const struct gateway_model *model,
+                               struct tokenizer_encoder *encoder, struct error *err)
 {
-    struct request *r = &g->request;
-    enum status st = STATUS_OK;
-    switch (message->prompt_case) {
-    case GEMMAD__V1__GENERATE_REQUEST__PROMPT_TEXT:
-        st = encode_text(g, &message->text, model, encoder, err);
-        break;
-    case GEMMAD__V1__GENERATE_REQUEST__PROMPT_TOKEN_IDS:
-        r->prompt = message->token_ids->ids;
-        r->n_prompt = message->token_ids->n_ids;
-        break;
-    case GEMMAD__V1__GENERATE_REQUEST__PROMPT_CHAT_JSON:
-        st = prompt_encode_chat(model, encoder, message->chat_json.data, message->chat_json.len,
-                                model->special_tokens_in_content, &g->prompt, NULL, err);
-        r->prompt = g->prompt.ids;
-        r->n_prompt = g->prompt.n;
-        break;
-    default:
-        return error_set(err, STATUS_INVALID_ARGUMENT,
-                         "prompt: one of text, token_ids and chat_json is needed");
-    }
-    return st;
-}
-
-static enum status take_chat(struct generate_request *g, const struct json_value *chat,
-                             const struct gateway_model *model, struct tokenizer_encoder *encoder,
-                             struct error *err)
-{
-    enum status st = prompt_encode_messages(model, encoder, chat, model->special_tokens_in_content,
-                                            &g->prompt, NULL, err);
+    enum status st = generate_prompt_init(&g->prompt, message, chat, model, encoder, err);
     g->request.prompt = g->prompt.ids;
     g->request.n_prompt = g->prompt.n;
+    g->request.parts = g->prompt.parts;
+    g->request.n_parts = g->prompt.n_parts;
     return st;
 }
 
@@ -457,10 +408,7 @@ static enum status init(struct generate_request *out, const Gemmad__V1__Generate
     if (st == STATUS_OK)
         st = take_structured_output(out, message->structured_output, model, err);
     if (st == STATUS_OK)
-        st = chat ? take_chat(out, chat, model, encoder, err)
-                  : take_prompt(out, message, model, encoder, err);
-    if (st == STATUS_OK)
-        st = prompt_check(model, out->request.prompt, out->request.n_prompt, err);
+        st = take_prompt(out, message, chat, model, encoder, err);
     if (st == STATUS_OK)
         st = take_max_tokens(out, stopping, model, err);
     if (st != STATUS_OK)
@@ -490,7 +438,7 @@ enum status generate_request_init_chat(struct generate_request *out,
 void generate_request_finish(struct generate_request *g)
 {
     grammar_drop(g->request.grammar);
-    free(g->prompt.ids);
+    generate_prompt_finish(&g->prompt);
     free(g->id);
     free(g->cache_salt);
     free(g->stop_ids);

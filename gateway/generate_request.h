@@ -7,7 +7,7 @@
 
 #include "engine/request.h"
 #include "engine/stop_strings.h"
-#include "gateway/prompt.h"
+#include "gateway/generate_prompt.h"
 #include "proto/inference.pb-c.h"
 
 #define GENERATE_MAX_ID_BYTES 256        /* of request_id and of cache_salt */
@@ -23,7 +23,7 @@ struct generate_random {
 /* What request points to is here or in the message; of its grammar it has a reference. */
 struct generate_request {
     struct request request;
-    struct token_list prompt;
+    struct generate_prompt prompt;
     char *id;
     char *cache_salt;
     uint32_t *stop_ids;
@@ -32,7 +32,7 @@ struct generate_request {
 };
 
 /* out lives no longer than message. Errors name the field and say why; out needs no finish then.
- * INVALID_ARGUMENT, FAILED_PRECONDITION, RESOURCE_EXHAUSTED as in gateway/prompt.h. */
+ * INVALID_ARGUMENT, FAILED_PRECONDITION, RESOURCE_EXHAUSTED as in gateway/generate_prompt.h. */
 NODISCARD enum status
 generate_request_init(struct generate_request *out, const Gemmad__V1__GenerateRequest *message,
                       const struct gateway_model *model, struct tokenizer_encoder *encoder,

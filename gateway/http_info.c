@@ -147,7 +147,7 @@ static enum status tokenize_chat(const struct gateway_model *model,
     };
     struct openai_tools tools = {0};
     struct openai_chat chat;
-    enum status st = openai_messages_check(fields.messages, err);
+    enum status st = openai_messages_check(fields.messages, false, err);
     if (st == STATUS_OK)
         st = openai_tools_read(&tools, fields.tools, NULL, err);
     if (st == STATUS_OK) {

@@ -69,6 +69,7 @@ static const struct field {
     {"tool_choice", CHATS, FIELD_ANY, AT(tool_choice)},
     {"parallel_tool_calls", CHATS, FIELD_BOOL, AT(parallel_tool_calls)},
     {"chat_template_kwargs", CHATS, FIELD_OBJECT, AT(chat_template_kwargs)},
+    {"mm_processor_kwargs", CHATS, FIELD_OBJECT, AT(mm_processor_kwargs)},
     {"reasoning_effort", OPENAI_CHAT, FIELD_STRING, AT(reasoning_effort)},
     {"add_generation_prompt", OPENAI_CHAT, FIELD_ANY, AT(add_generation_prompt)},
     {"include_reasoning", CHATS, FIELD_BOOL, AT(include_reasoning)},

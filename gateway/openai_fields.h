@@ -35,7 +35,7 @@ struct openai_fields {
         *guided_choice, *guided_grammar, *json_schema, *grammar;
     /* OPENAI_CHAT */
     const struct json_value *messages, *tools, *tool_choice, *chat_template_kwargs,
-        *reasoning_effort, *add_generation_prompt;
+        *mm_processor_kwargs, *reasoning_effort, *add_generation_prompt;
     bool parallel_tool_calls, include_reasoning;
     /* OPENAI_COMPLETION */
     const struct json_value *prompt, *suffix;

@@ -4,26 +4,23 @@
 
 #include <string.h>
 
-static bool is_media(const struct json_value *type)
-{
-    static const char *const media[] = {"image",       "image_url", "input_image", "audio",
-                                        "input_audio", "audio_url", "video",       "video_url",
-                                        "file",        "input_file"};
-    for (size_t i = 0; i < sizeof media / sizeof media[0]; i++)
-        if (json_string_is(type, media[i]))
-            return true;
-    return false;
-}
+#include "gateway/chat_media.h"
 
-static enum status check_part(const struct json_value *part, uint32_t message, uint32_t i,
-                              struct error *err)
+static enum status check_part(const struct json_value *part, bool takes_media, uint32_t message,
+                              uint32_t i, struct error *err)
 {
     const struct json_value *type = json_get(part, "type");
-    if (is_media(type))
+    bool is_media = chat_media_is_part(part);
+    if (is_media && takes_media)
+        return STATUS_OK;
+    if (is_media)
         return error_set(err, STATUS_UNIMPLEMENTED,
-                         "messages[%u].content[%u]: %s: images, audio, video and files are not "
-                         "served yet",
+                         "messages[%u].content[%u]: %s: how many tokens it is, is not told here",
                          message, i, type->text);
+    if (json_string_is(type, "file") || json_string_is(type, "input_file"))
+        return error_set(err, STATUS_UNIMPLEMENTED,
+                         "messages[%u].content[%u]: %s: files are not served", message, i,
+                         type->text);
     if (!json_string_is(type, "text"))
         return error_set(err, STATUS_INVALID_ARGUMENT,
                          "messages[%u].content[%u].type: must be \"text\"", message, i);
@@ -34,7 +31,8 @@ static enum status check_part(const struct json_value *part, uint32_t message, u
     return STATUS_OK;
 }
 
-static enum status check_message(const struct json_value *message, uint32_t i, struct error *err)
+static enum status check_message(const struct json_value *message, bool takes_media, uint32_t i,
+                                 struct error *err)
 {
     const struct json_value *content = json_get_present(message, "content");
     if (!content || content->type == JSON_STRING)
@@ -44,17 +42,18 @@ static enum status check_message(const struct json_value *message, uint32_t i, s
                          "messages[%u].content: must be a string or an array of parts", i);
     enum status st = STATUS_OK;
     for (uint32_t k = 0; k < content->n && st == STATUS_OK; k++)
-        st = check_part(&content->items[k], i, k, err);
+        st = check_part(&content->items[k], takes_media, i, k, err);
     return st;
 }
 
-enum status openai_messages_check(const struct json_value *messages, struct error *err)
+enum status openai_messages_check(const struct json_value *messages, bool takes_media,
+                                  struct error *err)
 {
     if (!messages || messages->type != JSON_ARRAY || messages->n == 0)
         return error_set(err, STATUS_INVALID_ARGUMENT, "messages: at least one is needed");
     enum status st = STATUS_OK;
     for (uint32_t i = 0; i < messages->n && st == STATUS_OK; i++)
-        st = check_message(&messages->items[i], i, err);
+        st = check_message(&messages->items[i], takes_media, i, err);
     return st;
 }
 
@@ -71,6 +70,7 @@ void openai_chat_init(struct openai_chat *out, const struct openai_fields *field
     add(out, "messages", fields->messages);
     add(out, "tools", tools);
     add(out, "chat_template_kwargs", fields->chat_template_kwargs);
+    add(out, "mm_processor_kwargs", fields->mm_processor_kwargs);
     add(out, "reasoning_effort", fields->reasoning_effort);
     add(out, "add_generation_prompt", fields->add_generation_prompt);
 }

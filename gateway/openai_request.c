@@ -415,7 +415,7 @@ static enum status init_chat(struct openai_request *out, struct tokenizer_encode
     struct generate_random random = generation_draw_random();
     enum status st = openai_tools_read(&s->tools, s->fields.tools, s->fields.tool_choice, err);
     if (st == STATUS_OK)
-        st = openai_messages_check(s->fields.messages, err);
+        st = openai_messages_check(s->fields.messages, true, err);
     if (st != STATUS_OK)
         return st;
     out->answer.parse_tools = s->tools.choice != OPENAI_TOOLS_NONE;

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "media/media.h"
 #include "text/chat.h"
 
 static enum status check_utf8(const char *field, const uint8_t *text, size_t n, struct error *err)
@@ -32,17 +33,25 @@ static enum status check_template(const struct gateway_model *model, struct erro
     return error_set(err, STATUS_FAILED_PRECONDITION, "the checkpoint has no chat template");
 }
 
+enum status prompt_render_messages(const struct gateway_model *model,
+                                   const struct json_value *request, struct template_output *out,
+                                   struct error *err)
+{
+    struct chat_options options = {.bos_token = model->bos_text};
+    enum status st = check_template(model, err);
+    if (st == STATUS_OK)
+        st = chat_render(model->chat_template, request, &options, out, err);
+    return st;
+}
+
 enum status prompt_encode_messages(const struct gateway_model *model,
                                    struct tokenizer_encoder *encoder,
                                    const struct json_value *request, bool parse_content,
                                    struct token_list *list, struct text_buffer *rendered,
                                    struct error *err)
 {
-    struct chat_options options = {.bos_token = model->bos_text};
     struct template_output output = {0};
-    enum status st = check_template(model, err);
-    if (st == STATUS_OK)
-        st = chat_render(model->chat_template, request, &options, &output, err);
+    enum status st = prompt_render_messages(model, request, &output, err);
     if (st != STATUS_OK)
         return st;
     chat_encode(model->tokenizer, encoder, &output, parse_content, &list->ids, &list->n,
@@ -70,8 +79,9 @@ enum status prompt_encode_chat(const struct gateway_model *model, struct tokeniz
 }
 
 enum status prompt_check(const struct gateway_model *model, const uint32_t *ids, size_t n,
-                         struct error *err)
+                         const struct request_part *parts, size_t n_parts, struct error *err)
 {
+    size_t part = 0;
     if (n == 0)
         return error_set(err, STATUS_INVALID_ARGUMENT, "prompt: empty");
     if (n >= model->max_positions)
@@ -83,6 +93,11 @@ enum status prompt_check(const struct gateway_model *model, const uint32_t *ids,
             return error_set(err, STATUS_INVALID_ARGUMENT,
                              "prompt: token %zu is %u, but the vocabulary has %u", i, ids[i],
                              model->vocab_size);
+        if (part < n_parts && i == parts[part].first) {
+            i += parts[part].media->parts[parts[part].part].n_tokens - 1;
+            part++;
+            continue;
+        }
         for (size_t k = 0; k < model->n_soft_token_ids; k++)
             if (ids[i] == model->soft_token_ids[k])
                 return error_set(err, STATUS_INVALID_ARGUMENT,

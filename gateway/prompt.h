@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/text_buffer.h"
+#include "engine/request.h"
 #include "gateway/model.h"
 
 /* Ids that grow; zero-initialise, free(ids). */
@@ -28,16 +29,22 @@ NODISCARD enum status prompt_encode_chat(const struct gateway_model *model,
                                          size_t n, bool parse_content, struct token_list *list,
                                          struct text_buffer *rendered, struct error *err);
 
-/* The same from a parsed request (text/chat.h). */
+/* A parsed request (text/chat.h) as the template writes it; the caller finishes out. */
+NODISCARD enum status prompt_render_messages(const struct gateway_model *model,
+                                             const struct json_value *request,
+                                             struct template_output *out, struct error *err);
+
+/* prompt_encode_chat from a parsed request. */
 NODISCARD enum status prompt_encode_messages(const struct gateway_model *model,
                                              struct tokenizer_encoder *encoder,
                                              const struct json_value *request, bool parse_content,
                                              struct token_list *list, struct text_buffer *rendered,
                                              struct error *err);
 
-/* INVALID_ARGUMENT: empty, too long (with the numbers), an id that is not in the vocabulary, or
- * one that stands for media. */
+/* parts [n_parts] are the media that ids stand for. INVALID_ARGUMENT: empty, too long (with the
+ * numbers), an id that is not in the vocabulary, or one that stands for media and is of none. */
 NODISCARD enum status prompt_check(const struct gateway_model *model, const uint32_t *ids, size_t n,
+                                   const struct request_part *parts, size_t n_parts,
                                    struct error *err);
 
 #endif

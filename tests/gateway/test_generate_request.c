@@ -539,6 +539,7 @@ TEST(special_tokens_in_a_chat_are_text_unless_the_server_says_otherwise)
     expect_bad(f, "chat_json: ");
     set_chat(f, "\xFF");
     expect_bad(f, "chat_json: ");
+    set_chat(f, "{\"messages\":[]}");
     f->model.chat_template = NULL;
     ASSERT_EQ(make(f), STATUS_FAILED_PRECONDITION);
     ASSERT_CONTAINS(f->err.message, "no chat template");

@@ -173,9 +173,11 @@ def test_bad_fields(server):
         check(f"{fields} is 400 and names it", code == 400 and answer["error"]["param"] == param, (code, answer))
     code, answer = server.post("/v1/chat/completions", {**chat(), "model": "other"})
     check("another model is 404", code == 404 and answer["error"]["code"] == "model_not_found", answer)
-    picture = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]
+    picture = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png,AA=="}}]}]
     code, answer = server.post("/v1/chat/completions", {**chat(), "messages": picture})
-    check("a picture is 501", code == 501 and answer["error"]["param"] == "messages[0].content[0]", (code, answer))
+    check("a data URI that is none is 400", code == 400 and answer["error"]["param"] == "messages[0].content[0].image_url", (code, answer))
+    code, answer = server.post("/tokenize", {"messages": picture})
+    check("a picture is not tokenized", code == 501 and "messages[0].content[0]" in answer["error"]["message"], (code, answer))
 
 
 def joined(chunks):

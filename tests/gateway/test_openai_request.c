@@ -205,14 +205,24 @@ TEST(a_body_that_is_no_object_and_another_model_are_refused)
     close_fixture(f);
 }
 
-TEST(media_are_not_served_yet)
+#define PART_BEHIND_A_TEXT(part)                                         \
+    "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\"," \
+    "\"text\":\"a\"}," part "]}]}"
+
+TEST(wrong_media_are_refused_by_their_place)
 {
     struct fixture *f = open_fixture();
+    ASSERT_EQ(
+        read_body(f, OPENAI_CHAT, PART_BEHIND_A_TEXT("{\"type\":\"image_url\",\"image_url\":{}}")),
+        STATUS_INVALID_ARGUMENT);
+    ASSERT_CONTAINS(f->err.message, "messages[0].content[1].image_url: must be a string");
     ASSERT_EQ(read_body(f, OPENAI_CHAT,
-                        "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\","
-                        "\"text\":\"a\"},{\"type\":\"image_url\",\"image_url\":{}}]}]}"),
+                        PART_BEHIND_A_TEXT("{\"type\":\"image_url\",\"image_url\":\"data:x,a\"}")),
+              STATUS_INVALID_ARGUMENT);
+    ASSERT_CONTAINS(f->err.message, "a data URI must be data:TYPE;base64,DATA");
+    ASSERT_EQ(read_body(f, OPENAI_CHAT, PART_BEHIND_A_TEXT("{\"type\":\"file\"}")),
               STATUS_UNIMPLEMENTED);
-    ASSERT_CONTAINS(f->err.message, "messages[0].content[1]: image_url");
+    ASSERT_CONTAINS(f->err.message, "messages[0].content[1]: file");
     close_fixture(f);
 }
 
