@@ -108,59 +108,62 @@ static inline size_t byte_index(size_t i, uint32_t lane)
     return i / 4 * (4 * PACK_ROWS) + 4 * (size_t)lane + i % 4;
 }
 
-static void put_block(unsigned char *block, enum dtype dtype, uint32_t lane,
-                      const uint8_t numbers[QUANT_BLOCK], uint16_t scale)
+// Blocks of n lanes from one on, numbers as kernels/quantize.h gives them.
+static void put_blocks(unsigned char *block, enum dtype dtype, uint32_t lane, size_t n,
+                       uint32_t (*numbers)[QUANT_LANES], const uint16_t *scales)
 {
-    if (dtype == DTYPE_INT8)
-        for (size_t i = 0; i < QUANT_BLOCK; i += 4)
-            memcpy(block + byte_index(i, lane), numbers + i, 4);
-    else
-        for (size_t i = 0; i < QUANT_BLOCK / 2; i++)
-            block[byte_index(i, lane)] = (unsigned char)(numbers[i] | numbers[i + QUANT_BLOCK / 2]
-                                                                          << 4);
-    unsigned char *scales = block + packed_block_bytes(dtype) - PACK_ROWS * sizeof scale;
-    memcpy(scales + lane * sizeof scale, &scale, sizeof scale);
+    size_t quads = dtype == DTYPE_INT8 ? QUANT_BLOCK / 4 : QUANT_BLOCK / 8;
+    for (size_t i = 0; i < quads; i++) {
+        if (dtype == DTYPE_INT4)
+            for (size_t j = 0; j < QUANT_LANES; j++)
+                numbers[i][j] |= numbers[i + quads][j] << 4;
+        memcpy(block + byte_index(4 * i, lane), numbers[i], n * sizeof numbers[i][0]);
+    }
+    unsigned char *first_scale = block + packed_block_bytes(dtype) - PACK_ROWS * sizeof *scales;
+    memcpy(first_scale + lane * sizeof *scales, scales, n * sizeof *scales);
 }
 
-static void read_values(float *out, const void *source, enum dtype dtype, size_t n)
+// A block of one row, to a column.
+static void read_values(float (*out)[QUANT_LANES], size_t column, const void *source,
+                        enum dtype dtype, size_t n)
 {
-    if (dtype == DTYPE_BF16) // most of loading's time, and one the compiler makes vectors of
+    if (dtype == DTYPE_BF16) // most of loading's time
         for (size_t i = 0; i < n; i++) {
             uint16_t bits;
             memcpy(&bits, (const unsigned char *)source + 2 * i, sizeof bits);
-            out[i] = bf16_to_f32(bits);
+            out[i][column] = bf16_to_f32(bits);
         }
     else
         for (size_t i = 0; i < n; i++)
-            out[i] = element_to_f32(source, dtype, i);
+            out[i][column] = element_to_f32(source, dtype, i);
 }
 
-static void pack_block(unsigned char *block, enum dtype dtype, uint32_t lane, const void *source,
-                       enum dtype source_dtype, size_t n)
+// Blocks of n inputs of all lanes that there are sources for, and zeros for padding.
+static void pack_block(unsigned char *block, enum dtype dtype, struct lanes lanes,
+                       const unsigned char *source, enum dtype source_dtype, size_t row_bytes,
+                       size_t n)
 {
-    float values[QUANT_BLOCK];
-    uint8_t numbers[QUANT_BLOCK];
-    uint16_t scale;
-    read_values(values, source, source_dtype, n);
-    (dtype == DTYPE_INT8 ? quantize_int8 : quantize_int4)(values, n, numbers, &scale);
-    put_block(block, dtype, lane, numbers, scale);
+    uint32_t end = lanes.last ? PACK_ROWS : lanes.end;
+    for (uint32_t lane = lanes.begin; lane < end; lane += QUANT_LANES) {
+        uint32_t some = end - lane < QUANT_LANES ? end - lane : QUANT_LANES;
+        float values[QUANT_BLOCK][QUANT_LANES] = {0};
+        uint32_t numbers[QUANT_BLOCK / 4][QUANT_LANES];
+        uint16_t scales[QUANT_LANES];
+        for (uint32_t i = 0; i < some && lane + i < lanes.end; i++)
+            read_values(values, i, source + (lane + i - lanes.begin) * row_bytes, source_dtype, n);
+        (dtype == DTYPE_INT8 ? quantize_int8 : quantize_int4)(values, numbers, scales);
+        put_blocks(block, dtype, lane, some, numbers, scales);
+    }
 }
 
 static void pack_blocks(const struct packed_matrix *m, void *leaf_data, uint32_t n_inputs,
                         struct lanes lanes, const unsigned char *source, enum dtype source_dtype,
                         size_t row_bytes)
 {
-    for (size_t k = 0; k < n_inputs; k += QUANT_BLOCK) {
-        unsigned char *block = (unsigned char *)leaf_data +
-                               k / QUANT_BLOCK * packed_block_bytes(m->dtype);
-        size_t n = n_inputs - k < QUANT_BLOCK ? n_inputs - k : QUANT_BLOCK;
-        for (uint32_t lane = lanes.begin; lane < lanes.end; lane++)
-            pack_block(block, m->dtype, lane,
-                       source + (lane - lanes.begin) * row_bytes + k * dtype_bytes(source_dtype),
-                       source_dtype, n);
-        for (uint32_t lane = lanes.end; lanes.last && lane < PACK_ROWS; lane++)
-            pack_block(block, m->dtype, lane, NULL, source_dtype, 0);
-    }
+    for (size_t k = 0; k < n_inputs; k += QUANT_BLOCK)
+        pack_block((unsigned char *)leaf_data + k / QUANT_BLOCK * packed_block_bytes(m->dtype),
+                   m->dtype, lanes, source + k * dtype_bytes(source_dtype), source_dtype, row_bytes,
+                   n_inputs - k < QUANT_BLOCK ? n_inputs - k : QUANT_BLOCK);
 }
 
 void matmul_pack(const struct packed_matrix *destination, uint32_t row_begin, uint32_t row_end,

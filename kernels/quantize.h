@@ -17,14 +17,18 @@
 #include <stdint.h>
 
 #define QUANT_BLOCK 32
+#define QUANT_LANES 4
 #define QUANT_LEAST 1e-30F
 #define INT8_OFFSET 128
 #define INT4_OFFSET 8
 
-/* n <= QUANT_BLOCK weights to stored values (with the offset; behind n those of 0) and the f16
- * bits of their scale. */
-void quantize_int8(const float *weights, size_t n, uint8_t out[QUANT_BLOCK], uint16_t *out_scale);
-void quantize_int4(const float *weights, size_t n, uint8_t out[QUANT_BLOCK], uint16_t *out_scale);
+/* Weights of QUANT_LANES rows side by side, a block of each [QUANT_BLOCK][QUANT_LANES], zeros where
+ * there are none, to stored values (with the offset), a byte each, four inputs of a row in a word,
+ * the first one lowest [QUANT_BLOCK / 4][QUANT_LANES], and the f16 bits of the rows' scales. */
+void quantize_int8(const float (*weights)[QUANT_LANES], uint32_t (*out)[QUANT_LANES],
+                   uint16_t out_scales[QUANT_LANES]);
+void quantize_int4(const float (*weights)[QUANT_LANES], uint32_t (*out)[QUANT_LANES],
+                   uint16_t out_scales[QUANT_LANES]);
 
 /* n <= QUANT_BLOCK activations, as the twin does it; behind n zeros. */
 void quantize_activations(const float *x, size_t n, int8_t out[QUANT_BLOCK], float *out_scale);
