@@ -12,8 +12,9 @@
 
 #include "base/mem.h"
 
-#define MAX_DECODE_ROWS 32 /* more at once are a prefill */
-#define MIN_PREFILL_ROWS 4 /* that a step has, or units, so that prefills go on */
+#define MAX_DECODE_ROWS 32    /* more at once are a prefill */
+#define FIRST_PREFILL_ROWS 16 /* while their cost is not known */
+#define MIN_PREFILL_ROWS 4    /* that a step has, or units, so that prefills go on */
 
 static uint32_t at_most(uint32_t a, uint32_t b)
 {
@@ -295,9 +296,9 @@ static void plan_encode(struct scheduler *s, struct planned_step *plan,
             left -= taken < left ? taken : left;
     }
     plan->n_prefill_rows_left = UINT32_MAX;
-    if (left == UINT64_MAX || budget->row_ns == 0)
+    if (left == UINT64_MAX)
         return;
-    uint64_t rows = left / budget->row_ns;
+    uint64_t rows = budget->row_ns > 0 ? left / budget->row_ns : FIRST_PREFILL_ROWS;
     if (rows < MIN_PREFILL_ROWS && plan->work.n_units == 0)
         rows = MIN_PREFILL_ROWS;
     if (rows < UINT32_MAX)
