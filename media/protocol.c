@@ -45,10 +45,9 @@ uint64_t protocol_max_result_bytes(const struct protocol_job *job)
     return 0;
 }
 
-// Two convolutions of stride 2 shorten the mel frames (gemma4-model.md section 5.5).
-static uint32_t audio_tokens(const struct protocol_job *job, uint32_t n_frames)
+uint32_t protocol_audio_tokens(uint32_t audio_form, uint32_t n_frames)
 {
-    if (job->audio_form == MEDIA_AUDIO_RAW)
+    if (audio_form == MEDIA_AUDIO_RAW)
         return n_frames;
     uint32_t half = (n_frames - 1) / 2 + 1;
     return (half - 1) / 2 + 1;
@@ -57,7 +56,7 @@ static uint32_t audio_tokens(const struct protocol_job *job, uint32_t n_frames)
 static bool audio_makes_sense(const struct protocol_job *job, const struct protocol_part *part)
 {
     return part->n_frames >= 1 && part->n_frames <= max_audio_frames(job) &&
-           part->n_tokens == audio_tokens(job, part->n_frames) &&
+           part->n_tokens == protocol_audio_tokens(job->audio_form, part->n_frames) &&
            part->n_tokens <= MEDIA_MAX_AUDIO_TOKENS &&
            part->n_bytes == part->n_frames * audio_frame_bytes(job) && part->grid_width == 0 &&
            part->grid_height == 0 && part->timestamp_s == 0 && part->frame == 0;

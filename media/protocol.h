@@ -52,6 +52,10 @@ struct protocol_answer {
     struct protocol_part parts[MEDIA_MAX_PARTS];
 };
 
+/* Soft tokens of n_frames > 0: two convolutions of stride 2 shorten mel frames (gemma4-model.md
+ * section 5.5), raw ones are a token each. */
+uint32_t protocol_audio_tokens(uint32_t audio_form, uint32_t n_frames);
+
 /* Bytes that the largest result of a kind takes. */
 uint64_t protocol_max_result_bytes(const struct protocol_job *job);
 

@@ -35,6 +35,8 @@ PACKAGES = {
     "libsw": {"media"},
     "seccomp.h": {"media"},
     "webp/": {"media"},
+    "jpeglib.h": {"media"},
+    "png.h": {"media"},
 }
 
 
