@@ -1,13 +1,17 @@
 /* engine/pace.c - a step of decode rows alone is seen whenever no prefill is under way. While one
- * is, the last estimate stands: streams that come later make steps longer than it says, which errs
- * on their side. A prefill row's cost beside decode rows is what the step took more; alone, it is
- * its share, which for the few rows of a short prompt would be mostly the reading of the weights:
- * those teach nothing. */
+ * is, such a step is asked for now and then, and soon when streams have come or gone, so that the
+ * estimate is of those that are there. A prefill row's cost beside decode rows is what the step
+ * took more; alone, it is its share, which for the few rows of a short prompt would be mostly the
+ * reading of the weights: those teach nothing. */
 #include "engine/pace.h"
 
 #define ALONE_NS UINT64_C(150000000) /* of units in a step that nobody decodes in */
 #define MIN_ALONE_ROWS 64
 #define AVERAGE_OVER 8 /* samples, about */
+/* Steps with more than decode rows before one without is due: when the decode rows are the same by
+ * a quarter, and when not. */
+#define MAX_SHARED_STEPS 64
+#define MAX_CHANGED_STEPS 4
 /* Of the time beside decode rows: what estimates are off by must not reach the streams. */
 #define USED_PERCENT 85
 
@@ -23,6 +27,12 @@ static void learn(uint64_t *average, uint64_t sample)
         *average = 1;
 }
 
+static bool differ(uint32_t a, uint32_t b)
+{
+    uint32_t more = a > b ? a - b : b - a;
+    return more > b / 4;
+}
+
 void pace_learn(struct pace *pace, const struct scheduler_work *work,
                 const struct step_result_header *result)
 {
@@ -31,8 +41,16 @@ void pace_learn(struct pace *pace, const struct scheduler_work *work,
         rows_ns += result->sample_ns - result->mask_wait_ns;
     if (work->n_units > 0)
         learn(&pace->unit_ns[work->kind], result->encode_ns / work->n_units);
+    if (work->n_decode_rows > 0 && work->n_prefill_rows > 0) {
+        pace->n_shared_steps++;
+        pace->n_recent_rows = work->n_decode_rows;
+    }
     if (work->n_decode_rows > 0 && work->n_prefill_rows == 0) {
+        if (differ(work->n_decode_rows, pace->n_decode_rows))
+            pace->decode_ns = 0;
         learn(&pace->decode_ns, rows_ns);
+        pace->n_decode_rows = work->n_decode_rows;
+        pace->n_shared_steps = 0;
     } else if (work->n_decode_rows > 0 && pace->decode_ns > 0) {
         uint64_t more = rows_ns > pace->decode_ns ? rows_ns - pace->decode_ns : 0;
         learn(&pace->row_ns, more / work->n_prefill_rows);
@@ -49,7 +67,12 @@ struct scheduler_budget pace_budget(const struct pace *pace)
         .row_ns = pace->row_ns,
         .unit_ns = {pace->unit_ns[0], pace->unit_ns[1]},
     };
-    if (pace->max_stretch > 1 && pace->decode_ns > 0)
+    if (pace->max_stretch <= 1 || pace->decode_ns == 0)
+        return budget;
+    bool changed = differ(pace->n_recent_rows, pace->n_decode_rows);
+    if (pace->n_shared_steps >= (changed ? MAX_CHANGED_STEPS : MAX_SHARED_STEPS))
+        budget.shared_ns = 0;
+    else
         budget.shared_ns =
             (uint64_t)((pace->max_stretch - 1) * (float)pace->decode_ns * USED_PERCENT / 100);
     return budget;

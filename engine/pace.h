@@ -14,6 +14,9 @@ struct pace {
     float max_stretch; /* a step with decode rows lasts at most this many steps of decode rows
                           alone; 0: no limit */
     uint64_t decode_ns, row_ns, unit_ns[2]; /* 0: not known yet */
+    uint32_t n_decode_rows;                 /* of the steps that decode_ns is of */
+    uint32_t n_recent_rows;                 /* decode rows of the last step that had more beside */
+    uint32_t n_shared_steps;                /* such steps since then */
 };
 
 /* What a step consisted of, and its figures. */

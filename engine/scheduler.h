@@ -91,12 +91,12 @@ void scheduler_remove(struct scheduler *scheduler, struct sequence *sequence);
 bool scheduler_has_run(const struct sequence *sequence);
 
 /* How long what is not decoding may make a step. In a step with decode rows, prefill rows and units
- * of encoding together take at most shared_ns at the given costs, but some always go on; with
- * encoding alone, units take at most alone_ns. Whatever it says, the same tokens come. */
+ * of encoding together take at most shared_ns at the given costs, but a few go on unless it is 0;
+ * with encoding alone, units take at most alone_ns. Whatever it says, the same tokens come. */
 struct scheduler_budget {
-    uint64_t shared_ns; /* UINT64_MAX: no limit */
-    uint64_t alone_ns;  /* likewise */
-    uint64_t row_ns;
+    uint64_t shared_ns;  /* UINT64_MAX: no limit */
+    uint64_t alone_ns;   /* likewise */
+    uint64_t row_ns;     /* 0, and the next likewise: not known */
     uint64_t unit_ns[2]; /* by enum encoder_kind */
 };
 

@@ -242,11 +242,13 @@ static void admit_waiting(struct scheduler *s, struct planned_step *plan)
         struct sequence *sequence = sequence_heap_first(&s->waiting);
         if (!sequence || sequence->n_in_flight > 0 || next_free_slot(s) == NO_SLOT)
             return;
+        uint32_t room = s->c.limits.max_rows - s->builder.header.n_rows;
+        if (room == 0 || plan->n_prefill_rows_left == 0)
+            return;
         size_t blob = step_builder_blob_bytes(sequence->c.n_stop_ids, sequence->c.n_biases);
         if (blob > s->c.limits.max_blob_bytes - s->builder.header.blob_bytes ||
             !scheduler_pages_admit(s, sequence))
             return;
-        uint32_t room = s->c.limits.max_rows - s->builder.header.n_rows;
         scheduler_take_parts(s, sequence);
         uint32_t n = chunk_rows(s, plan, sequence, room);
         uint32_t rows = n > 0 ? fitting_rows(s, sequence, n) : 0;
@@ -287,6 +289,9 @@ static void plan_encode(struct scheduler *s, struct planned_step *plan,
 {
     bool shared = any_decodes(s);
     uint64_t left = shared ? budget->shared_ns : UINT64_MAX;
+    plan->n_prefill_rows_left = left > 0 ? UINT32_MAX : 0;
+    if (left == 0)
+        return;
     if (scheduler_has_encode_work(s)) {
         uint64_t most = budget->alone_ns;
         if (shared && left < UINT64_MAX)
@@ -295,7 +300,6 @@ static void plan_encode(struct scheduler *s, struct planned_step *plan,
         if (left < UINT64_MAX)
             left -= taken < left ? taken : left;
     }
-    plan->n_prefill_rows_left = UINT32_MAX;
     if (left == UINT64_MAX)
         return;
     uint64_t rows = budget->row_ns > 0 ? left / budget->row_ns : FIRST_PREFILL_ROWS;
@@ -312,6 +316,13 @@ void scheduler_plan_step(struct scheduler *s, const struct scheduler_budget *bud
         scheduler_take_parts(s, s->running[i]);
     plan_encode(s, plan, budget, media);
     bool preempted = plan_running(s, plan);
+    if (plan->n_seqs == 0 && plan->work.n_units == 0 && budget->shared_ns == 0) {
+        // The decode rows found no pages: the others must go on until some are free.
+        struct scheduler_budget no_limit = *budget;
+        no_limit.shared_ns = UINT64_MAX;
+        plan_encode(s, plan, &no_limit, media);
+        preempted |= plan_running(s, plan);
+    }
     if (!preempted) // else the pages just won would go straight back
         admit_waiting(s, plan);
 }

@@ -38,6 +38,28 @@ TEST(rows_and_units_may_take_what_the_stretch_leaves)
     ASSERT_EQ(pace_budget(&pace).shared_ns, UINT64_MAX);
 }
 
+TEST(a_step_of_decodes_alone_is_asked_for_now_and_then_and_when_streams_change)
+{
+    struct pace pace = {.max_stretch = 3};
+    const struct scheduler_work shared = {.n_decode_rows = 8, .n_prefill_rows = 10};
+    const struct scheduler_work fewer = {.n_decode_rows = 4, .n_prefill_rows = 10};
+    learn(&pace, decodes, 0, 100000);
+    for (int i = 0; i < 63; i++)
+        learn(&pace, shared, 0, 200000);
+    ASSERT(pace_budget(&pace).shared_ns > 0);
+    learn(&pace, shared, 0, 200000);
+    ASSERT_EQ(pace_budget(&pace).shared_ns, 0);
+    learn(&pace, decodes, 0, 100000);
+    for (int i = 0; i < 3; i++)
+        learn(&pace, fewer, 0, 200000);
+    ASSERT(pace_budget(&pace).shared_ns > 0);
+    learn(&pace, fewer, 0, 200000);
+    ASSERT_EQ(pace_budget(&pace).shared_ns, 0);
+    learn(&pace, (struct scheduler_work){.n_decode_rows = 4}, 0, 60000);
+    ASSERT_EQ(pace.decode_ns, 60000); // of these streams, not an average with the others
+    ASSERT(pace_budget(&pace).shared_ns > 0);
+}
+
 TEST(estimates_follow_and_one_outlier_moves_them_little)
 {
     struct pace pace = {.max_stretch = 3};

@@ -129,7 +129,7 @@ static void check_chunks(struct world *w, const struct step *step)
 static struct scheduler_budget random_budget(struct world *w)
 {
     return (struct scheduler_budget){
-        .shared_ns = one_in(w, 2) ? UINT64_MAX : between(w, 0, 60),
+        .shared_ns = one_in(w, 2) ? UINT64_MAX : between(w, 0, 60) * between(w, 0, 1),
         .alone_ns = one_in(w, 3) ? UINT64_MAX : between(w, 0, 40),
         .row_ns = between(w, 0, 3),
         .unit_ns = {between(w, 0, 9), between(w, 0, 9)},
