@@ -41,8 +41,8 @@ struct encoder_config {
     uint32_t max_patches; /* of a vision job, all parts together; at least 9 * 1120 */
     uint32_t max_frames;  /* of an audio job; at least 3000 */
     uint32_t max_parts;   /* of a job */
-    /* Sees rows after a stage ("embed", layer l's "out", "pooled", ...) of a world of one; NULL but
-     * in tests and diagnosis. */
+    /* Sees rows after a stage ("embed", layer l's "out", "pooled", ...) of a world of one, a
+     * tower's images in the order of model/vision.h; NULL but in tests and diagnosis. */
     void (*observe)(void *context, const char *stage, uint32_t layer, const float *rows,
                     uint32_t n_rows, uint32_t dim);
     void *observe_context;
@@ -56,7 +56,7 @@ uint32_t encoder_n_tokens(const struct model_config *config, const struct encode
 uint32_t encoder_count_units(const struct model_config *config, const struct encoder_part *parts,
                              uint32_t n_parts);
 
-/* What a rank reserves, for the memory plan. */
+/* What a rank reserves at most, for the memory plan. */
 size_t encoder_activation_bytes(const struct model_config *config, uint32_t max_patches,
                                 uint32_t max_frames, uint32_t max_parts);
 
