@@ -2,9 +2,9 @@
  * keep their pace: learnt from the times of the steps that have come back.
  *
  * A step is taken to last as long as one of decode rows alone, plus a cost for every prefill row
- * and every unit of encoding. The estimates are running averages; until all of them are known,
- * nothing is limited. They decide which rows share a step, never what comes out of them. Thread:
- * plain values. */
+ * and every unit of encoding. The estimates are running averages; until a step of decode rows
+ * was seen, nothing is limited. They decide which rows share a step, never what comes out of them.
+ * Thread: plain values. */
 #ifndef GEMMAD_ENGINE_PACE_H
 #define GEMMAD_ENGINE_PACE_H
 
