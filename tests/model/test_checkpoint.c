@@ -1,4 +1,4 @@
-/* tests/model/test_checkpoint.c - no text tensor is missing, unknown, of another shape or type;
+/* tests/model/test_checkpoint.c - no tensor is missing, unknown, of another shape or type;
  * what is known not to matter does not. */
 #include "model/checkpoint.h"
 
@@ -146,6 +146,69 @@ TEST(a_wrong_shape_or_type_is_named_with_both)
     folder = folder_of_golden("dense");
     folder_edit_config(folder, "\"intermediate_size\": 256", "\"intermediate_size\": 512");
     expect_refused(folder, STATUS_INVALID_ARGUMENT, "by config.json it is [512, 128]");
+}
+
+#define TOWER "model.vision_tower.encoder.layers.1."
+
+TEST(a_tensor_that_an_encoder_misses_is_named)
+{
+    static const char *const names[] = {
+        TOWER "self_attn.q_proj.linear.weight",
+        TOWER "mlp.up_proj.output_max",
+        "model.vision_tower.patch_embedder.position_embedding_table",
+        "model.embed_vision.embedding_projection.weight",
+        "model.audio_tower.layers.2.self_attn.per_dim_scale",
+        "model.audio_tower.output_proj.bias",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct folder *folder = folder_of_golden("ple");
+        folder_remove(folder, names[i]);
+        char message[200];
+        snprintf(message, sizeof message, "tensor \"%s\" is in no file", names[i]);
+        expect_refused(folder, STATUS_INVALID_ARGUMENT, message);
+    }
+}
+
+TEST(a_tensor_that_no_encoder_would_use_is_named)
+{
+    static const char *const names[] = {
+        TOWER "self_attn.q_proj.input_min", // dense has no clipped linears
+        "model.vision_tower.encoder.layers.3.input_layernorm.weight",
+        "model.vision_tower.other",
+        "model.embed_vision.embedding_projection.bias",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct folder *folder = folder_of_golden("dense");
+        folder_add(folder, names[i], 1, (const size_t[]){1});
+        char message[200];
+        snprintf(message, sizeof message, "tensor \"%s\" is unknown", names[i]);
+        expect_refused(folder, STATUS_INVALID_ARGUMENT, message);
+    }
+}
+
+TEST(an_encoders_tensor_of_another_shape_is_named)
+{
+    struct folder *folder = folder_of_golden("dense");
+    folder_remove(folder, TOWER "self_attn.q_norm.weight");
+    folder_add(folder, TOWER "self_attn.q_norm.weight", 1, (const size_t[]){48});
+    expect_refused(folder, STATUS_INVALID_ARGUMENT,
+                   TOWER "self_attn.q_norm.weight\" has the shape [48], by config.json it is [24]");
+    folder = folder_of_golden("ple"); // a list of one is as good as a scalar
+    folder_remove(folder, TOWER "self_attn.q_proj.input_min");
+    folder_add(folder, TOWER "self_attn.q_proj.input_min", 1, (const size_t[]){1});
+    expect_loads(folder, PREFIX);
+    folder = folder_of_golden("ple");
+    folder_remove(folder, TOWER "self_attn.q_proj.input_min");
+    folder_add(folder, TOWER "self_attn.q_proj.input_min", 1, (const size_t[]){2});
+    expect_refused(folder, STATUS_INVALID_ARGUMENT, "has the shape [2], by config.json it is []");
+}
+
+TEST(towers_that_the_config_does_not_have_are_left_alone)
+{
+    struct folder *folder = folder_of_golden("dense");
+    folder_edit_config(folder, "\"vision_config\": {", "\"vision_config\": null, \"x\": {");
+    folder_remove(folder, TOWER "self_attn.q_norm.weight");
+    expect_loads(folder, PREFIX);
 }
 
 TEST(a_folder_that_is_not_there_is_not_found)
