@@ -8,6 +8,9 @@
 #define ALONE_NS UINT64_C(150000000) /* of units in a step that nobody decodes in */
 #define MIN_ALONE_ROWS 64
 #define AVERAGE_OVER 8 /* samples, about */
+/* A cost that rises is believed soon: units of one phase take longer than those of another, and a
+ * step that is too long cannot be taken back. */
+#define COST_RISES_OVER 2
 /* Steps with more than decode rows before one without is due: when the decode rows are the same by
  * a quarter, and when not. */
 #define MAX_SHARED_STEPS 64
@@ -15,16 +18,14 @@
 /* Of the time beside decode rows: what estimates are off by must not reach the streams. */
 #define USED_PERCENT 85
 
-static void learn(uint64_t *average, uint64_t sample)
+static void learn(uint64_t *average, uint64_t sample, int64_t rises_over)
 {
     if (sample == 0)
         sample = 1; // known, and next to nothing
     if (*average == 0)
         *average = sample;
-    else
-        *average += ((int64_t)sample - (int64_t)*average) / AVERAGE_OVER;
-    if (*average == 0)
-        *average = 1;
+    int64_t more = (int64_t)sample - (int64_t)*average;
+    *average += more / (more > 0 ? rises_over : AVERAGE_OVER);
 }
 
 static bool differ(uint32_t a, uint32_t b)
@@ -40,7 +41,7 @@ void pace_learn(struct pace *pace, const struct scheduler_work *work,
     if (result->sample_ns > result->mask_wait_ns)
         rows_ns += result->sample_ns - result->mask_wait_ns;
     if (work->n_units > 0)
-        learn(&pace->unit_ns[work->kind], result->encode_ns / work->n_units);
+        learn(&pace->unit_ns[work->kind], result->encode_ns / work->n_units, COST_RISES_OVER);
     if (work->n_decode_rows > 0 && work->n_prefill_rows > 0) {
         pace->n_shared_steps++;
         pace->n_recent_rows = work->n_decode_rows;
@@ -48,14 +49,14 @@ void pace_learn(struct pace *pace, const struct scheduler_work *work,
     if (work->n_decode_rows > 0 && work->n_prefill_rows == 0) {
         if (differ(work->n_decode_rows, pace->n_decode_rows))
             pace->decode_ns = 0;
-        learn(&pace->decode_ns, rows_ns);
+        learn(&pace->decode_ns, rows_ns, AVERAGE_OVER);
         pace->n_decode_rows = work->n_decode_rows;
         pace->n_shared_steps = 0;
     } else if (work->n_decode_rows > 0 && pace->decode_ns > 0) {
         uint64_t more = rows_ns > pace->decode_ns ? rows_ns - pace->decode_ns : 0;
-        learn(&pace->row_ns, more / work->n_prefill_rows);
+        learn(&pace->row_ns, more / work->n_prefill_rows, COST_RISES_OVER);
     } else if (work->n_decode_rows == 0 && work->n_prefill_rows >= MIN_ALONE_ROWS) {
-        learn(&pace->row_ns, rows_ns / work->n_prefill_rows);
+        learn(&pace->row_ns, rows_ns / work->n_prefill_rows, COST_RISES_OVER);
     }
 }
 

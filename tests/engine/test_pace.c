@@ -71,6 +71,16 @@ TEST(estimates_follow_and_one_outlier_moves_them_little)
     ASSERT(pace.decode_ns >= 500 && pace.decode_ns < 510);
 }
 
+TEST(a_cost_rises_faster_than_it_falls)
+{
+    struct pace pace = {.max_stretch = 3};
+    learn(&pace, (struct scheduler_work){.n_units = 10}, 10000, 0);
+    learn(&pace, (struct scheduler_work){.n_units = 10}, 30000, 0);
+    ASSERT_EQ(pace.unit_ns[ENCODER_VISION], 2000);
+    learn(&pace, (struct scheduler_work){.n_units = 10}, 12000, 0);
+    ASSERT_EQ(pace.unit_ns[ENCODER_VISION], 1900);
+}
+
 TEST(short_prompts_alone_teach_nothing_of_a_rows_cost)
 {
     struct pace pace = {.max_stretch = 3};
