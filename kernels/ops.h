@@ -150,6 +150,45 @@ typedef void layer_norm_fn(float *out, const float *x, const float *added, const
                            const float *bias, uint32_t n_rows, uint32_t dim, float eps,
                            struct device_stream *stream);
 
+/* kernels/conformer.h: the audio encoder's. out may be x in silu. */
+typedef void silu_fn(float *out, const float *x, size_t n, struct device_stream *stream);
+/* x [n_rows, 2 dim], out [n_rows, dim]. */
+typedef void gated_linear_fn(float *out, const float *x, uint32_t n_rows, uint32_t dim,
+                             struct device_stream *stream);
+typedef void add_rows_fn(float *out, const float *x, uint32_t x_stride, uint32_t n_rows,
+                         uint32_t dim, struct device_stream *stream);
+/* x, out [n_rows, dim], before x the ages' rows; w [n_taps, dim]. */
+typedef void causal_conv_fn(float *out, const float *x, const uint32_t *ages, const float *w,
+                            uint32_t n_taps, uint32_t n_rows, uint32_t dim,
+                            struct device_stream *stream);
+
+/* What all queries of a layer have in common. */
+struct relative_keys {
+    uint32_t n_heads, head_dim, n_keys;
+    const float *relative; /* [n_keys, n_heads * head_dim], by distance */
+    const float *q_scale;  /* [head_dim] */
+    float k_scale, cap;
+};
+
+/* out, q, k, v [n_rows, n_heads * head_dim], before k and v the ages' rows. */
+typedef void relative_attention_fn(float *out, const float *q, const float *k, const float *v,
+                                   const uint32_t *ages, const struct relative_keys *keys,
+                                   uint32_t n_rows, struct device_stream *stream);
+/* x [n_frames, n_bins], w [9, n_channels]; out: rows from first_row on, [n_rows, n_bins / 2,
+ * n_channels]. */
+typedef void mel_conv_fn(float *out, const float *x, uint32_t n_frames, uint32_t n_bins,
+                         const float *w, uint32_t n_channels, uint32_t first_row, uint32_t n_rows,
+                         struct device_stream *stream);
+
+struct unfold_input {
+    const float *x; /* rows from first_row on, [.., n_bins, n_channels], of n_rows in all */
+    uint32_t first_row, n_rows, n_bins, n_channels;
+};
+
+/* out: rows from first_row on, [n_rows, in->n_bins / 2, 9 * in->n_channels]. */
+typedef void unfold_conv_fn(float *out, const struct unfold_input *in, uint32_t first_row,
+                            uint32_t n_rows, struct device_stream *stream);
+
 struct ops {
     embed_rows_fn *embed_rows;
     gather_rows_fn *gather_rows;
@@ -173,6 +212,13 @@ struct ops {
     add_table_rows_fn *add_table_rows;
     pool_rows_fn *pool_rows;
     layer_norm_fn *layer_norm;
+    silu_fn *silu;
+    gated_linear_fn *gated_linear;
+    add_rows_fn *add_rows;
+    causal_conv_fn *causal_conv;
+    relative_attention_fn *relative_attention;
+    mel_conv_fn *mel_conv;
+    unfold_conv_fn *unfold_conv;
 };
 
 /* Each has what those before it have; VNNI: dot products of bytes, BF16: also of bf16 pairs. */

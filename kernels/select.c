@@ -14,6 +14,7 @@
 typedef void put_fn(struct ops *out);
 
 put_fn attention_put_twin_f32, attention_put_twin_bf16;
+put_fn conformer_put_twin_f32, conformer_put_twin_bf16;
 put_fn embed_put_twin_f32, embed_put_twin_bf16;
 put_fn encode_put_twin_f32, encode_put_twin_bf16;
 put_fn gelu_mul_put_twin_f32, gelu_mul_put_twin_bf16;
@@ -24,6 +25,7 @@ put_fn rope_put_twin_f32, rope_put_twin_bf16;
 put_fn router_put_twin_f32, router_put_twin_bf16;
 #if defined(__x86_64__)
 put_fn attention_put_avx2_f32, attention_put_avx2_bf16;
+put_fn conformer_put_avx2_f32, conformer_put_avx2_bf16;
 put_fn embed_put_avx2_f32, embed_put_avx2_bf16;
 put_fn encode_put_avx2_f32, encode_put_avx2_bf16;
 put_fn gelu_mul_put_avx2_f32, gelu_mul_put_avx2_bf16;
@@ -33,6 +35,7 @@ put_fn rmsnorm_put_avx2_f32, rmsnorm_put_avx2_bf16;
 put_fn rope_put_avx2_f32, rope_put_avx2_bf16;
 put_fn router_put_avx2_f32, router_put_avx2_bf16;
 put_fn attention_put_avx512_f32, attention_put_avx512_bf16;
+put_fn conformer_put_avx512_f32, conformer_put_avx512_bf16;
 put_fn embed_put_avx512_f32, embed_put_avx512_bf16;
 put_fn encode_put_avx512_f32, encode_put_avx512_bf16;
 put_fn gelu_mul_put_avx512_f32, gelu_mul_put_avx512_bf16;
@@ -51,6 +54,7 @@ static const struct {
     put_fn *f32, *bf16; // NULL: nothing better than what is there
 } forms[] = {
     {KERNELS_TWIN, attention_put_twin_f32, attention_put_twin_bf16},
+    {KERNELS_TWIN, conformer_put_twin_f32, conformer_put_twin_bf16},
     {KERNELS_TWIN, embed_put_twin_f32, embed_put_twin_bf16},
     {KERNELS_TWIN, encode_put_twin_f32, encode_put_twin_bf16},
     {KERNELS_TWIN, gelu_mul_put_twin_f32, gelu_mul_put_twin_bf16},
@@ -61,6 +65,7 @@ static const struct {
     {KERNELS_TWIN, router_put_twin_f32, router_put_twin_bf16},
 #if defined(__x86_64__)
     {KERNELS_AVX2, attention_put_avx2_f32, attention_put_avx2_bf16},
+    {KERNELS_AVX2, conformer_put_avx2_f32, conformer_put_avx2_bf16},
     {KERNELS_AVX2, embed_put_avx2_f32, embed_put_avx2_bf16},
     {KERNELS_AVX2, encode_put_avx2_f32, encode_put_avx2_bf16},
     {KERNELS_AVX2, gelu_mul_put_avx2_f32, gelu_mul_put_avx2_bf16},
@@ -70,6 +75,7 @@ static const struct {
     {KERNELS_AVX2, rope_put_avx2_f32, rope_put_avx2_bf16},
     {KERNELS_AVX2, router_put_avx2_f32, router_put_avx2_bf16},
     {KERNELS_AVX512, attention_put_avx512_f32, attention_put_avx512_bf16},
+    {KERNELS_AVX512, conformer_put_avx512_f32, conformer_put_avx512_bf16},
     {KERNELS_AVX512, embed_put_avx512_f32, embed_put_avx512_bf16},
     {KERNELS_AVX512, encode_put_avx512_f32, encode_put_avx512_bf16},
     {KERNELS_AVX512, gelu_mul_put_avx512_f32, gelu_mul_put_avx512_bf16},

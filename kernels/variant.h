@@ -24,6 +24,7 @@
 #define KERNEL_NAME(function) KERNEL_NAME_JOIN(function, KERNEL_VARIANT)
 
 void KERNEL_PUT(attention)(struct ops *out);
+void KERNEL_PUT(conformer)(struct ops *out);
 void KERNEL_PUT(embed)(struct ops *out);
 void KERNEL_PUT(encode)(struct ops *out);
 void KERNEL_PUT(gelu_mul)(struct ops *out);
