@@ -5,14 +5,16 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "model/audio.h"
 #include "model/unified.h"
 #include "model/vision.h"
 
-enum form { NO_ENCODER, VISION_TOWER, UNIFIED };
+enum form { NO_ENCODER, VISION_TOWER, AUDIO_TOWER, UNIFIED };
 
 struct encoder {
     struct encoder_config c;
     struct vision *vision;
+    struct audio *audio;
     struct unified *unified;
     enum form form; // of the job
 };
@@ -21,6 +23,8 @@ static enum form form_of(const struct model_config *config, enum encoder_kind ki
 {
     if (kind == ENCODER_VISION && config->vision.num_hidden_layers > 0)
         return VISION_TOWER;
+    if (kind == ENCODER_AUDIO && config->audio.num_hidden_layers > 0)
+        return AUDIO_TOWER;
     uint32_t width = kind == ENCODER_VISION ? config->unified.mm_embed_dim
                                             : config->unified.audio_embed_dim;
     return width > 0 ? UNIFIED : NO_ENCODER;
@@ -36,6 +40,8 @@ uint32_t encoder_n_tokens(const struct model_config *config, const struct encode
     switch (form_of(config, part->kind)) {
     case VISION_TOWER:
         return vision_n_tokens(&config->vision, part);
+    case AUDIO_TOWER:
+        return audio_n_tokens(part);
     case UNIFIED:
         return unified_n_tokens(&config->unified, part);
     case NO_ENCODER:
@@ -50,6 +56,8 @@ uint32_t encoder_count_units(const struct model_config *config, const struct enc
     switch (n_parts ? form_of(config, parts[0].kind) : NO_ENCODER) {
     case VISION_TOWER:
         return vision_count_units(&config->vision, parts, n_parts);
+    case AUDIO_TOWER:
+        return audio_count_units(&config->audio, parts, n_parts);
     case UNIFIED:
         return unified_count_units(&config->unified, parts, n_parts);
     case NO_ENCODER:
@@ -70,6 +78,8 @@ size_t encoder_activation_bytes(const struct model_config *config, uint32_t max_
     size_t bytes = 0;
     if (has_form(config, VISION_TOWER))
         bytes += vision_activation_bytes(config, max_patches, max_parts);
+    if (has_form(config, AUDIO_TOWER))
+        bytes += audio_activation_bytes(config, max_frames, max_parts);
     if (has_form(config, UNIFIED))
         bytes += unified_activation_bytes(config, max_patches, max_frames);
     return bytes;
@@ -83,6 +93,8 @@ enum status encoder_create(const struct encoder_config *config, struct encoder *
     enum status st = STATUS_OK;
     if (has_form(config->config, VISION_TOWER))
         st = vision_create(config, &encoder->vision, err);
+    if (st == STATUS_OK && has_form(config->config, AUDIO_TOWER))
+        st = audio_create(config, &encoder->audio, err);
     if (st == STATUS_OK && has_form(config->config, UNIFIED))
         st = unified_create(config, &encoder->unified, err);
     if (st != STATUS_OK) {
@@ -98,6 +110,7 @@ void encoder_destroy(struct encoder *encoder)
     if (!encoder)
         return;
     vision_destroy(encoder->vision);
+    audio_destroy(encoder->audio);
     unified_destroy(encoder->unified);
     free(encoder);
 }
@@ -109,6 +122,8 @@ void encoder_begin(struct encoder *encoder, const struct encoder_part *parts, ui
     CHECK(encoder->form != NO_ENCODER);
     if (encoder->form == VISION_TOWER)
         vision_begin(encoder->vision, parts, n_parts);
+    else if (encoder->form == AUDIO_TOWER)
+        audio_begin(encoder->audio, parts, n_parts);
     else
         unified_begin(encoder->unified, parts, n_parts);
 }
@@ -116,13 +131,19 @@ void encoder_begin(struct encoder *encoder, const struct encoder_part *parts, ui
 enum status encoder_run(struct encoder *encoder, uint32_t n_units, struct error *err)
 {
     CHECK(encoder->form != NO_ENCODER);
-    return encoder->form == VISION_TOWER ? vision_run(encoder->vision, n_units, err)
-                                         : unified_run(encoder->unified, n_units, err);
+    if (encoder->form == VISION_TOWER)
+        return vision_run(encoder->vision, n_units, err);
+    if (encoder->form == UNIFIED)
+        return unified_run(encoder->unified, n_units, err);
+    audio_run(encoder->audio, n_units);
+    return STATUS_OK;
 }
 
 const float *encoder_output(const struct encoder *encoder)
 {
     CHECK(encoder->form != NO_ENCODER);
-    return encoder->form == VISION_TOWER ? vision_output(encoder->vision)
-                                         : unified_output(encoder->unified);
+    if (encoder->form == VISION_TOWER)
+        return vision_output(encoder->vision);
+    return encoder->form == AUDIO_TOWER ? audio_output(encoder->audio)
+                                        : unified_output(encoder->unified);
 }
