@@ -23,6 +23,7 @@
 #include "daemon/build_id.h"
 #include "daemon/notify.h"
 #include "daemon/places.h"
+#include "daemon/served_media.h"
 #include "daemon/served_text.h"
 #include "daemon/signals.h"
 #include "daemon/supervisor.h"
@@ -54,7 +55,8 @@ struct coordinator {
 
     struct gateway *gateway;
     struct supervisor *supervisor;
-    struct backend *backend; // of the group that is up, or was last
+    struct media_decoder *media; // NULL: none are served
+    struct backend *backend;     // of the group that is up, or was last
     struct engine *engine;
     bool group_up;
     char kernels[32];
@@ -125,6 +127,17 @@ static struct gateway_model describe_model(const struct coordinator *c)
         .n_stop_ids = c->text->n_stop_ids,
         .soft_token_ids = c->text->soft_token_ids,
         .n_soft_token_ids = c->text->n_soft_token_ids,
+        .media_decoder = c->media,
+        .media_token_ids = {.image_token_id = model->image_token_id,
+                            .video_token_id = model->video_token_id,
+                            .audio_token_id = model->audio_token_id,
+                            .boi_token_id = model->boi_token_id,
+                            .eoi_token_id = model->eoi_token_id,
+                            .boa_token_id = model->boa_token_id,
+                            .eoa_token_id = model->eoa_token_id},
+        .image_max_tokens = c->config->media_tokens ? c->config->media_tokens
+                                                    : model->vision_soft_tokens_per_image,
+        .media_max_bytes = c->config->media_max_file,
         .generation = *checkpoint_generation_config(c->plan->checkpoint),
         .vocab_size = model->vocab_size,
         .max_positions = load->limits.max_positions,
@@ -163,6 +176,7 @@ static void serve_if_complete(struct coordinator *c)
 {
     if (c->phase != PHASE_LOADING || !c->text_joined || !c->group_up)
         return;
+    const struct model_config *model_config = checkpoint_config(c->plan->checkpoint);
     const struct engine_config config = {
         .limits = c->plan->loads[0].limits,
         .kv = c->plan->memory.layout.params,
@@ -171,6 +185,11 @@ static void serve_if_complete(struct coordinator *c)
         .vocabulary = c->text->vocabulary,
         .max_queued = c->config->max_queued,
         .max_chunk_rows = c->config->max_chunk_tokens,
+        .encoders = {.model = model_config,
+                     .n_tokens = encoder_n_tokens,
+                     .count_units = encoder_count_units,
+                     .bidirectional_images = model_config->bidirectional_images},
+        .max_step_stretch = (float)c->config->max_step_stretch,
     };
     struct error err = {0};
     if (engine_create(&config, &c->engine, &err) != STATUS_OK) {
@@ -289,6 +308,8 @@ static enum status start(struct coordinator *c, struct error *err)
     if (c->news < 0)
         return error_set(err, STATUS_INTERNAL, "eventfd: %s", strerror(errno));
     enum status st = listen_now(c, err);
+    if (st == STATUS_OK)
+        st = served_media_start(c->config, checkpoint_config(c->plan->checkpoint), &c->media, err);
     if (st == STATUS_OK)
         st = start_workers(c, err);
     if (st != STATUS_OK)
@@ -445,6 +466,7 @@ static void stop(struct coordinator *c)
     gateway_destroy(c->gateway);
     backend_destroy(c->backend);
     served_text_destroy(c->text);
+    media_decoder_destroy(c->media);
     if (c->news >= 0)
         close(c->news);
 }

@@ -20,7 +20,7 @@ static enum status own_path(char *out, size_t capacity, struct error *err)
     return STATUS_OK;
 }
 
-enum status places_worker(char **out, struct error *err)
+static enum status beside(const char *name, char **out, struct error *err)
 {
     char own[4096];
     enum status st = own_path(own, sizeof own, err);
@@ -28,9 +28,19 @@ enum status places_worker(char **out, struct error *err)
         return st;
     struct text_buffer path = {0};
     text_buffer_append(&path, own, (size_t)(strrchr(own, '/') - own) + 1);
-    text_buffer_append_text(&path, "gemmad-worker");
+    text_buffer_append_text(&path, name);
     *out = text_buffer_release(&path);
     return STATUS_OK;
+}
+
+enum status places_worker(char **out, struct error *err)
+{
+    return beside("gemmad-worker", out, err);
+}
+
+enum status places_media(char **out, struct error *err)
+{
+    return beside("gemmad-media", out, err);
 }
 
 enum status places_default_model(char **out, struct error *err)

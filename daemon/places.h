@@ -9,6 +9,9 @@
  * INTERNAL: /proc does not say where this program is. */
 NODISCARD enum status places_worker(char **out, struct error *err);
 
+/* The media decoder's, beside it: gemmad-media. The same. */
+NODISCARD enum status places_media(char **out, struct error *err);
+
 /* The folder of the default model. The caller frees it. */
 NODISCARD enum status places_default_model(char **out, struct error *err);
 

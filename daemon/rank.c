@@ -3,13 +3,16 @@
  * when the folder changed since the coordinator looked. */
 #include "daemon/rank.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/mem.h"
 #include "daemon/worker_files.h"
 #include "engine/executor.h"
 #include "model/checkpoint.h"
+#include "model/encoder_weights.h"
 #include "model/text.h"
 
 struct rank {
@@ -23,6 +26,10 @@ struct rank {
     struct tp_comm *comm;
     struct kv_storage *storage;
     struct text_model *model;
+    struct encoder_weights *encoder_weights; // from here on NULL where no media are served
+    struct encoder *encoder;
+    struct soft_tokens *soft;
+    const unsigned char *media; // the media file
     struct ring *steps;
     struct ring *results; // rank 0
     struct executor *executor;
@@ -36,9 +43,14 @@ void rank_destroy(struct rank *rank)
     executor_destroy(rank->executor);
     ring_destroy(rank->results);
     ring_destroy(rank->steps);
+    soft_tokens_destroy(rank->soft);
+    if (rank->media)
+        munmap((void *)rank->media, rank->load.limits.media_bytes);
+    encoder_destroy(rank->encoder);
     text_model_destroy(rank->model);
     kv_storage_destroy(rank->storage);
     tp_comm_destroy(rank->comm);
+    encoder_weights_destroy(rank->encoder_weights);
     model_weights_destroy(rank->weights);
     device_stream_destroy(rank->stream);
     checkpoint_destroy(rank->checkpoint);
@@ -112,8 +124,12 @@ static enum status load_weights(struct rank *rank, const struct rank_progress *p
     };
     for (uint32_t i = 0; i < rank->load.n_cache_folders; i++)
         options.cache_folders[i] = rank->load.cache_folders[i];
-    return model_weights_load(checkpoint_config(rank->checkpoint), rank->checkpoint, &options,
-                              rank->stream, &rank->weights, err);
+    enum status st = model_weights_load(checkpoint_config(rank->checkpoint), rank->checkpoint,
+                                        &options, rank->stream, &rank->weights, err);
+    if (st == STATUS_OK && rank->load.limits.n_cache_rows > 0)
+        st = encoder_weights_load(rank->checkpoint, &options, rank->stream, &rank->encoder_weights,
+                                  err);
+    return st;
 }
 
 static enum status make_comm(struct rank *rank, const int *files, struct error *err)
@@ -164,6 +180,45 @@ static enum status make_model(struct rank *rank, struct error *err)
     return text_model_create(&config, &rank->model, err);
 }
 
+static enum status map_media(struct rank *rank, int fd, struct error *err)
+{
+    void *memory = mmap(NULL, rank->load.limits.media_bytes, PROT_READ, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED)
+        return error_set(err, STATUS_INTERNAL, "media file: mmap: %s", strerror(errno));
+    rank->media = memory;
+    return STATUS_OK;
+}
+
+static enum status make_encoder(struct rank *rank, const int *files, struct error *err)
+{
+    const struct step_limits *limits = &rank->load.limits;
+    if (limits->n_cache_rows == 0)
+        return STATUS_OK;
+    const struct encoder_config config = {
+        .config = checkpoint_config(rank->checkpoint),
+        .weights = rank->encoder_weights,
+        .ops = &rank->ops,
+        .stream = rank->stream,
+        .comm = rank->comm,
+        .compute = rank->load.compute,
+        .max_patches = limits->max_job_patches,
+        .max_frames = limits->max_job_frames,
+        .max_parts = limits->max_encode_parts,
+    };
+    enum status st = map_media(rank, files[CONTROL_MEDIA], err);
+    if (st == STATUS_OK)
+        st = encoder_create(&config, &rank->encoder, err);
+    if (st != STATUS_OK)
+        return st;
+    const struct soft_tokens_config soft = {
+        .limits = *limits,
+        .config = config.config,
+        .encoder = rank->encoder,
+        .media = rank->media,
+    };
+    return soft_tokens_create(&soft, &rank->soft, err);
+}
+
 static enum status open_rings(struct rank *rank, const int *files, struct error *err)
 {
     const struct worker_load *load = &rank->load;
@@ -181,6 +236,7 @@ static enum status make_executor(struct rank *rank, struct error *err)
     const struct executor_config config = {
         .limits = rank->load.limits,
         .model = rank->model,
+        .soft = rank->soft,
         .storage = rank->storage,
         .stream = rank->stream,
         .comm = rank->comm,
@@ -215,6 +271,8 @@ enum status rank_load(const struct worker_load *load, const int *files,
     if (st == STATUS_OK)
         st = make_model(rank, err);
     if (st == STATUS_OK)
+        st = make_encoder(rank, files, err);
+    if (st == STATUS_OK)
         st = open_rings(rank, files, err);
     if (st == STATUS_OK)
         st = make_executor(rank, err);
@@ -230,7 +288,8 @@ void rank_describe(const struct rank *rank, struct worker_ready *out)
 {
     const struct step_limits *limits = &rank->load.limits;
     *out = (struct worker_ready){
-        .weight_bytes = rank->weights->memory.bytes,
+        .weight_bytes = rank->weights->memory.bytes +
+                        (rank->encoder_weights ? rank->encoder_weights->memory.bytes : 0),
         .kv_bytes = rank->kv_bytes,
         .activation_bytes = text_model_activation_bytes(
             checkpoint_config(rank->checkpoint), rank->load.world_size, limits->max_rows,

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "daemon/backend.h"
 #include "daemon/cache_folders.h"
+#include "daemon/media_plan.h"
 #include "daemon/places.h"
 #include "daemon/worker_files.h"
 #include "device/memory.h"
@@ -106,7 +107,9 @@ static enum status other_bytes(const struct serving_plan *plan, const struct wor
     enum status st = worker_files_bytes(&load, files, err);
     if (st != STATUS_OK)
         return st;
-    size_t shared = files[CONTROL_STEPS] + files[CONTROL_RESULTS] + files[CONTROL_COLLECTIVES];
+    size_t shared = 0;
+    for (int i = 0; i < CONTROL_N_FILES; i++)
+        shared += files[i];
     *out = shared / plan->world_size + (size_t)plan->placements[0].n_threads * STREAM_SCRATCH_BYTES;
     return STATUS_OK;
 }
@@ -135,7 +138,7 @@ static enum status replace_pages(const struct daemon_config *config, struct mode
         params->n_pages[g] = config->kv_pages + 1; // and the padding page
         memory->kv_bytes += params->n_pages[g] * kv_page_bytes(params, g, heads[g]);
     }
-    size_t fixed = memory->weight_bytes + memory->activation_bytes + memory->other_bytes;
+    size_t fixed = model_plan_fixed_bytes(memory);
     if (fixed + memory->kv_bytes > memory->budget_bytes)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED,
                          "kv_pages=%u does not fit: a rank needs %.1f MiB for them and %.1f MiB "
@@ -166,7 +169,7 @@ static enum status budget_of_kv_memory(const struct daemon_config *config,
                                        const struct model_plan *memory, size_t most, size_t *out,
                                        struct error *err)
 {
-    size_t fixed = memory->weight_bytes + memory->activation_bytes + memory->other_bytes;
+    size_t fixed = model_plan_fixed_bytes(memory);
     size_t budget = fixed * memory->world_size + config->kv_memory;
     if (budget > most)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED,
@@ -200,6 +203,7 @@ static enum status plan_memory(const struct daemon_config *config, struct servin
         .max_logits_rows = load->max_logits_rows,
         .max_slots = load->limits.max_slots,
         .max_context = config->max_context,
+        .encoder_bytes = media_plan_bytes(plan->checkpoint, plan->compute, &load->limits),
         .budget_bytes = most > 0 ? most : 1,
     };
     st = other_bytes(plan, load, &layout.params, &limits.other_bytes, err);
@@ -255,6 +259,9 @@ enum status serving_plan_create(const struct daemon_config *config, struct servi
         st = place_workers(config, plan, err);
     if (st == STATUS_OK) {
         *common = common_load(config, plan);
+        st = media_plan_limits(config, checkpoint_config(plan->checkpoint), &common->limits, err);
+    }
+    if (st == STATUS_OK) {
         st = plan_memory(config, plan, common, err);
     }
     if (st == STATUS_OK) {
@@ -320,10 +327,12 @@ void serving_plan_log(const struct serving_plan *plan)
         text_buffer_finish(&line);
     }
     log_info("memory_plan",
-             "weight_bytes=%zu activation_bytes=%zu kv_bytes=%zu other_bytes=%zu budget_bytes=%zu "
+             "weight_bytes=%zu activation_bytes=%zu encoder_bytes=%zu kv_bytes=%zu other_bytes=%zu "
+             "budget_bytes=%zu "
              "mapped_bytes=%zu max_context_tokens=%u (each of %u ranks)",
-             memory->weight_bytes, memory->activation_bytes, memory->kv_bytes, memory->other_bytes,
-             memory->budget_bytes, memory->mapped_bytes, memory->max_context, plan->world_size);
+             memory->weight_bytes, memory->activation_bytes, memory->encoder_bytes,
+             memory->kv_bytes, memory->other_bytes, memory->budget_bytes, memory->mapped_bytes,
+             memory->max_context, plan->world_size);
     const struct kv_params *kv = &memory->layout.params;
     for (uint32_t g = 0; g < kv->n_groups; g++)
         log_info("kv_group", "group=%u layers=%u window_tokens=%u pages=%u page_tokens=%u", g,

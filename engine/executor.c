@@ -77,9 +77,10 @@ enum status executor_create(const struct executor_config *config, struct executo
     x->mask_of_seq = mem_zeroed(limits->max_slots, sizeof *x->mask_of_seq);
     if (x->c.mask_timeout_ns == 0)
         x->c.mask_timeout_ns = DEFAULT_MASK_TIMEOUT_NS;
-    if (root && x->max_result_bytes == 0) {
+    if ((root && x->max_result_bytes == 0) || (limits->n_cache_rows > 0 && !config->soft)) {
         executor_destroy(x);
-        return error_set(err, STATUS_INVALID_ARGUMENT, "step limits leave no room for a result");
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "step limits leave no room for a result, or say media without encoders");
     }
     *out = x;
     return STATUS_OK;
@@ -372,7 +373,6 @@ enum status executor_step(struct executor *x, const void *message, size_t n, con
     enum status st = step_open(message, n, &x->c.limits, &step, err);
     if (st != STATUS_OK)
         return st;
-    uint64_t started = clock_now_ns();
     x->mask_wait_ns = 0;
     apply_changes(x, &step);
     struct text_batch batch = batch_of(x, &step);
@@ -383,8 +383,16 @@ enum status executor_step(struct executor *x, const void *message, size_t n, con
     if (x->sampler && bytes > x->max_result_bytes)
         return error_set(err, STATUS_INTERNAL, "step %llu: a result of %zu bytes, room for %zu",
                          (unsigned long long)step.header->step_id, bytes, x->max_result_bytes);
-    uint32_t n_rows;
-    st = text_model_forward(x->c.model, &batch, &n_rows, err);
+    uint64_t started = clock_now_ns();
+    if (x->c.soft) {
+        st = soft_tokens_encode(x->c.soft, &step, err);
+        batch.splices = soft_tokens_splices(x->c.soft, &step);
+        batch.n_splices = step.header->n_splices;
+    }
+    uint64_t encoded = clock_now_ns();
+    uint32_t n_rows = 0;
+    if (st == STATUS_OK && batch.n_rows > 0)
+        st = text_model_forward(x->c.model, &batch, &n_rows, err);
     uint64_t forwarded = clock_now_ns();
     if (st == STATUS_OK)
         st = make_outputs(x, &step, n_rows, err);
@@ -401,7 +409,8 @@ enum status executor_step(struct executor *x, const void *message, size_t n, con
         .step_id = step.header->step_id,
         .n_seqs = step.header->n_seqs,
         .n_logprobs = n_logprobs,
-        .forward_ns = forwarded - started,
+        .encode_ns = encoded - started,
+        .forward_ns = forwarded - encoded,
         .sample_ns = clock_now_ns() - forwarded,
         .mask_wait_ns = x->mask_wait_ns,
     };

@@ -8,6 +8,7 @@
 #define GEMMAD_ENGINE_EXECUTOR_H
 
 #include "engine/ring.h"
+#include "engine/soft_tokens.h"
 #include "engine/step.h"
 #include "model/text.h"
 
@@ -16,6 +17,7 @@ struct executor;
 struct executor_config {
     struct step_limits limits;
     struct text_model *model;
+    struct soft_tokens *soft; /* NULL where the limits say that no media are served */
     struct kv_storage *storage;
     struct device_stream *stream;
     struct tp_comm *comm;
@@ -25,7 +27,7 @@ struct executor_config {
     uint64_t mask_timeout_ns; /* how long rank 0 waits for a step's masks; 0: 60 s */
 };
 
-/* INVALID_ARGUMENT: rank 0 without a result ring. */
+/* INVALID_ARGUMENT: limits that make no sense, or media in them without soft. */
 NODISCARD enum status executor_create(const struct executor_config *config, struct executor **out,
                                       struct error *err);
 void executor_destroy(struct executor *executor);

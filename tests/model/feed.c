@@ -66,6 +66,21 @@ void feed_rows(struct feed *feed, const struct step_seq *seq, const uint32_t *to
         place[i] = tokens ? tokens[i] : 0;
 }
 
+void feed_encode(struct feed *feed, const struct step_encode_part *parts, uint32_t n_parts,
+                 uint32_t n_units, const struct step_cache_rows *stores, uint32_t n_stores)
+{
+    feed->builder.header.encode.n_units = n_units;
+    for (uint32_t i = 0; i < n_parts; i++)
+        step_builder_add_encode_part(&feed->builder, &parts[i]);
+    for (uint32_t i = 0; i < n_stores; i++)
+        step_builder_add_store(&feed->builder, &stores[i]);
+}
+
+void feed_splice(struct feed *feed, const struct step_cache_rows *splice)
+{
+    step_builder_add_splice(&feed->builder, splice);
+}
+
 struct step_result feed_run(struct feed *feed)
 {
     size_t n = step_builder_write(&feed->builder, feed->message);

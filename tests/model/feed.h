@@ -18,6 +18,10 @@ void feed_begin(struct feed *feed);
 void feed_start(struct feed *feed, uint32_t slot, const struct sampling_params *sampling);
 /* Rows of seq (its n_rows tokens, or NULL with STEP_TOKEN_FROM_SLOT). */
 void feed_rows(struct feed *feed, const struct step_seq *seq, const uint32_t *tokens);
+/* Work for the encoders, and soft tokens for rows (engine/step.h). */
+void feed_encode(struct feed *feed, const struct step_encode_part *parts, uint32_t n_parts,
+                 uint32_t n_units, const struct step_cache_rows *stores, uint32_t n_stores);
+void feed_splice(struct feed *feed, const struct step_cache_rows *splice);
 struct step_result feed_run(struct feed *feed); /* valid until the next run */
 
 /* The page of a slot's positions from index * page_tokens on. */

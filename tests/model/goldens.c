@@ -57,13 +57,13 @@ static struct safetensors *open_arrays(const char *folder, const char *name,
     return arrays;
 }
 
-struct goldens *goldens_open(const char *folder)
+static struct goldens *open_set(const char *folder, const char *set)
 {
     struct goldens *goldens = calloc(1, sizeof *goldens);
     ASSERT(goldens != NULL);
     snprintf(goldens->folder, sizeof goldens->folder, "%s", folder);
     char path[700];
-    snprintf(path, sizeof path, "%s/text.json", folder);
+    snprintf(path, sizeof path, "%s/%s.json", folder, set);
     struct error err = {0};
     ASSERT_OK_ERR(json_parse_file(path, NULL, &goldens->json, &err), err);
     const struct json_value *cases = json_get(json_root(goldens->json), "cases");
@@ -71,9 +71,21 @@ struct goldens *goldens_open(const char *folder)
     goldens->n_cases = cases->n;
     for (uint32_t i = 0; i < cases->n; i++)
         read_case(&cases->items[i], &goldens->cases[i]);
-    goldens->arrays = open_arrays(folder, "text.safetensors", &goldens->bytes[0]);
+    snprintf(path, sizeof path, "%s.safetensors", set);
+    goldens->arrays = open_arrays(folder, path, &goldens->bytes[0]);
+    return goldens;
+}
+
+struct goldens *goldens_open(const char *folder)
+{
+    struct goldens *goldens = open_set(folder, "text");
     goldens->hidden = open_arrays(folder, "hidden.safetensors", &goldens->bytes[1]);
     return goldens;
+}
+
+struct goldens *goldens_open_media(const char *folder, const char *kind)
+{
+    return open_set(folder, kind);
 }
 
 void goldens_close(struct goldens *goldens)
@@ -84,6 +96,17 @@ void goldens_close(struct goldens *goldens)
     free(goldens->bytes[0]);
     free(goldens->bytes[1]);
     free(goldens);
+}
+
+const unsigned char *goldens_bytes(const struct safetensors *arrays, const char *name,
+                                   size_t *out_n)
+{
+    const struct safetensors_tensor *tensor = safetensors_find(arrays, name);
+    if (!tensor)
+        test_fail(__FILE__, __LINE__, "no array %s", name);
+    ASSERT_STR_EQ(tensor->dtype, "U8");
+    *out_n = tensor->n_bytes;
+    return tensor->data;
 }
 
 const float *goldens_array(const struct safetensors *arrays, const char *name, bool required,

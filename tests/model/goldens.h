@@ -20,8 +20,8 @@ struct golden_case {
 };
 
 struct goldens {
-    char folder[512]; /* of the fixture; checkpoint/ lies in it */
-    struct json_document *json;
+    char folder[512];           /* of the fixture; checkpoint/ lies in it */
+    struct json_document *json; /* text.json */
     struct safetensors *arrays;
     struct safetensors *hidden;
     unsigned char *bytes[2]; /* what the arrays point into */
@@ -29,9 +29,14 @@ struct goldens {
     struct golden_case cases[16];
 };
 
-/* Fails the running test if a file is missing. The caller destroys it. */
+/* Fails the running test if a file is missing. The caller closes it. */
 struct goldens *goldens_open(const char *folder);
+/* image.json, video.json or audio.json in the place of text.json; no hidden. */
+struct goldens *goldens_open_media(const char *folder, const char *kind);
 void goldens_close(struct goldens *goldens);
+/* A u8 array by name: pixels. */
+const unsigned char *goldens_bytes(const struct safetensors *arrays, const char *name,
+                                   size_t *out_n);
 /* An f32 array by name; *out_n its elements. NULL if there is none and !required. */
 const float *goldens_array(const struct safetensors *arrays, const char *name, bool required,
                            size_t *out_n);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "engine/executor.h"
+#include "model/encoder_weights.h"
 #include "model/kv_layout.h"
 #include "tests/test.h"
 
@@ -22,6 +23,9 @@ struct rank {
     struct model_weights *weights;
     struct kv_storage *storage;
     struct text_model *model;
+    struct encoder_weights *encoder_weights;
+    struct encoder *encoder;
+    struct soft_tokens *soft;
     struct ring *masks;
     struct executor *executor;
     const void *result;
@@ -38,8 +42,9 @@ struct rank_group {
     struct ops ops;
     int comm_fd;
     int masks_fd;
-    struct ring *masks; // the writer's end
-    bool masked;        // the step has masks
+    struct ring *masks;   // the writer's end
+    bool masked;          // the step has masks
+    unsigned char *media; // [RANK_GROUP_MEDIA_BYTES]
     pthread_barrier_t begin, end;
     const void *message; // NULL: leave
     size_t message_n;
@@ -75,7 +80,37 @@ static enum status load_weights(struct rank *rank)
         .weights = c->weights,
         .cache_folders = {c->cache_folder},
     };
-    return model_weights_load(config, group->checkpoint, &load, rank->stream, &rank->weights, err);
+    st = model_weights_load(config, group->checkpoint, &load, rank->stream, &rank->weights, err);
+    if (st == STATUS_OK && c->media)
+        st = encoder_weights_load(group->checkpoint, &load, rank->stream, &rank->encoder_weights,
+                                  err);
+    return st;
+}
+
+static enum status make_encoder(struct rank *rank)
+{
+    struct rank_group *group = rank->group;
+    const struct encoder_config config = {
+        .config = checkpoint_config(group->checkpoint),
+        .weights = rank->encoder_weights,
+        .ops = &group->ops,
+        .stream = rank->stream,
+        .comm = rank->comm,
+        .compute = group->c.compute,
+        .max_patches = group->limits.max_job_patches,
+        .max_frames = group->limits.max_job_frames,
+        .max_parts = group->limits.max_encode_parts,
+    };
+    enum status st = encoder_create(&config, &rank->encoder, &rank->err);
+    if (st != STATUS_OK)
+        return st;
+    const struct soft_tokens_config soft = {
+        .limits = group->limits,
+        .config = config.config,
+        .encoder = rank->encoder,
+        .media = group->media,
+    };
+    return soft_tokens_create(&soft, &rank->soft, &rank->err);
 }
 
 static enum status make_executor(struct rank *rank)
@@ -110,6 +145,8 @@ static enum status make_executor(struct rank *rank)
         .max_seqs = c->max_slots,
     };
     st = text_model_create(&model, &rank->model, err);
+    if (st == STATUS_OK && c->media)
+        st = make_encoder(rank);
     if (st != STATUS_OK)
         return st;
     st = ring_open(group->masks_fd, N_RING_SLOTS, step_max_bytes(&group->limits), c->world_size,
@@ -119,6 +156,7 @@ static enum status make_executor(struct rank *rank)
     struct executor_config executor = {
         .limits = group->limits,
         .model = rank->model,
+        .soft = rank->soft,
         .storage = rank->storage,
         .stream = rank->stream,
         .comm = rank->comm,
@@ -174,6 +212,15 @@ struct rank_group *rank_group_create(const struct rank_group_config *config)
         .page_tokens = config->page_tokens,
         .max_blob_bytes = 4096,
     };
+    if (config->media) {
+        group->limits.n_cache_rows = RANK_GROUP_CACHE_ROWS;
+        group->limits.max_encode_parts = 8;
+        group->limits.max_job_patches = 9 * 1120;
+        group->limits.max_job_frames = 3000;
+        group->limits.media_bytes = RANK_GROUP_MEDIA_BYTES;
+        group->media = aligned_alloc(64, RANK_GROUP_MEDIA_BYTES);
+        ASSERT(group->media != NULL);
+    }
     for (uint32_t g = 0; g < group->limits.n_groups; g++)
         group->limits.n_pages[g] = group->layout.params.n_pages[g] = config->n_pages;
     kernels_select(kernels_best_variant(), config->compute, &group->ops);
@@ -206,6 +253,9 @@ void rank_group_destroy(struct rank_group *group)
         struct rank *rank = &group->ranks[r];
         pthread_join(rank->thread, NULL);
         executor_destroy(rank->executor);
+        soft_tokens_destroy(rank->soft);
+        encoder_destroy(rank->encoder);
+        encoder_weights_destroy(rank->encoder_weights);
         text_model_destroy(rank->model);
         kv_storage_destroy(rank->storage);
         model_weights_destroy(rank->weights);
@@ -215,6 +265,7 @@ void rank_group_destroy(struct rank_group *group)
     }
     ring_destroy(group->masks);
     close(group->masks_fd);
+    free(group->media);
     checkpoint_destroy(group->checkpoint);
     close(group->comm_fd);
     pthread_barrier_destroy(&group->begin);
@@ -235,6 +286,11 @@ const struct model_config *rank_group_model(const struct rank_group *group)
 const struct kv_layout *rank_group_kv_layout(const struct rank_group *group)
 {
     return &group->layout;
+}
+
+unsigned char *rank_group_media(struct rank_group *group)
+{
+    return group->media;
 }
 
 struct ring *rank_group_masks(struct rank_group *group)

@@ -13,6 +13,8 @@ struct ring;
 struct kv_layout; /* model/kv_layout.h */
 struct rank_group;
 
+enum { RANK_GROUP_CACHE_ROWS = 512, RANK_GROUP_MEDIA_BYTES = 4 << 20 };
+
 struct rank_group_config {
     const char *folder; /* of the checkpoint */
     uint32_t world_size;
@@ -27,6 +29,7 @@ struct rank_group_config {
     uint32_t page_tokens;
     uint32_t n_pages; /* of each KV group */
     uint32_t max_logits_rows;
+    bool media; /* encoders, and a cache of RANK_GROUP_CACHE_ROWS soft tokens */
     /* rank 0's hidden rows after each layer; may be NULL */
     void (*observe)(void *context, uint32_t layer, const float *hidden, uint32_t n_rows);
     void *observe_context;
@@ -43,6 +46,8 @@ const struct kv_layout *rank_group_kv_layout(const struct rank_group *group);
 /* The writer's end of the ring in which the masks of a step with masked sequences are looked for:
  * publish them before rank_group_step, or while it runs. */
 struct ring *rank_group_masks(struct rank_group *group);
+/* With media: the media file. */
+unsigned char *rank_group_media(struct rank_group *group);
 /* Runs one step on every rank; the result is rank 0's, valid until the next step. */
 struct step_result rank_group_step(struct rank_group *group, const void *message, size_t n);
 

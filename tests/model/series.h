@@ -14,13 +14,29 @@ struct rank_group *series_group(const char *folder, uint32_t world_size, enum co
                                 void (*observe)(void *, uint32_t, const float *, uint32_t),
                                 void *observe_context);
 
+/* The same with encoders. */
+struct rank_group *series_media_group(const char *folder, uint32_t world_size, enum compute compute,
+                                      uint32_t max_positions, uint32_t page_tokens);
+
 struct series_options {
     uint32_t n_new;
-    uint32_t chunk;      /* rows of a prefill step, at most 128 */
+    uint32_t chunk;      /* rows of a prefill step, at most 128; a block is not cut */
     uint32_t n_logprobs; /* best ones with each new token; 0: none at all */
     bool prompt_logprobs;
     float temperature; /* 0: greedy */
     uint64_t seed;
+    const struct series_part *parts; /* [n_parts] media of the prompt, in a media group */
+    uint32_t n_parts;
+    uint32_t max_units; /* of encoding in a step; 0: a job at once */
+};
+
+enum { SERIES_MAX_PARTS = 8 };
+
+/* One image, frame or clip, whose placeholders begin at prompt token first. */
+struct series_part {
+    struct step_encode_part part; /* data_offset is filled in */
+    const void *data;             /* [part.data_bytes] */
+    uint32_t first, n_tokens;
 };
 
 struct series_result {
