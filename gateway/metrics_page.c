@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
+#include "media/decoder.h"
 
 static void write_number(const char *name, const char *type, const char *help, double value,
                          struct text_buffer *out)
@@ -46,16 +47,15 @@ static void write_steps(const struct engine_stats *stats, struct text_buffer *ou
         const char *name;
         uint64_t ns;
     } parts[] = {
-        {"prepare", stats->step_prepare_ns_total},
-        {"mask", stats->mask_ns_total},
-        {"forward", stats->forward_ns_total},
+        {"prepare", stats->step_prepare_ns_total}, {"mask", stats->mask_ns_total},
+        {"encode", stats->encode_ns_total},        {"forward", stats->forward_ns_total},
         {"sample", stats->sample_ns_total},
     };
     write_number("steps_total", "counter", "Batches through the model.",
                  (double)stats->n_steps_total, out);
     metrics_write_head(out, "step_seconds_total", "counter",
                        "Where steps took their time: the coordinator prepares and makes masks, "
-                       "rank 0 runs the model and samples.");
+                       "rank 0 encodes media, runs the model and samples.");
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         text_buffer_append_format(out, "gemmad_step_seconds_total{part=\"%s\"} %.9f\n",
                                   parts[i].name, (double)parts[i].ns / (double)NS_PER_S);
@@ -72,6 +72,37 @@ static void write_ranks(const struct engine_stats *stats, uint32_t world_size,
     for (uint32_t r = 0; r < world_size && r < STEP_MAX_RANKS; r++)
         text_buffer_append_format(out, "gemmad_collective_wait_seconds_total{rank=\"%u\"} %.9f\n",
                                   r, (double)stats->collective_wait_ns_total[r] / (double)NS_PER_S);
+}
+
+// Rows are soft tokens.
+static void write_encoders(const struct engine_stats *stats, struct text_buffer *out)
+{
+    write_number("encoded_parts_total", "counter", "Images, frames and clips that were encoded.",
+                 (double)stats->n_encoded_parts_total, out);
+    write_number("encoder_cache_hits_total", "counter",
+                 "Parts whose soft tokens were in the encoder cache.",
+                 (double)stats->n_cache_hits_total, out);
+    write_number("encoder_cache_misses_total", "counter", "Parts that had to be encoded.",
+                 (double)stats->n_cache_misses_total, out);
+    write_number("encoder_cache_rows", "gauge", "Soft tokens that the encoder cache holds at most.",
+                 stats->n_cache_rows, out);
+    write_number("encoder_cache_rows_used", "gauge", "Those that it holds.",
+                 stats->n_used_cache_rows, out);
+}
+
+static void write_decoder(struct media_decoder *decoder, struct text_buffer *out)
+{
+    struct media_decoder_stats stats;
+    media_decoder_get_stats(decoder, &stats);
+    write_number("media_decoded_total", "counter", "Files that were decoded.",
+                 (double)stats.n_decoded, out);
+    write_number("media_rejected_total", "counter",
+                 "Files that could not be, or not within limits.", (double)stats.n_rejected, out);
+    write_number("media_decode_seconds_total", "counter", "Time of decoding, of all processes.",
+                 (double)stats.decode_ns / (double)NS_PER_S, out);
+    write_number("media_process_deaths_total", "counter",
+                 "Decoding processes that died or took too long.", (double)stats.n_child_deaths,
+                 out);
 }
 
 void metrics_write(struct gateway_state *state, struct text_buffer *out)
@@ -101,5 +132,8 @@ void metrics_write(struct gateway_state *state, struct text_buffer *out)
     write_steps(&stats, out);
     write_ranks(&stats, loaded ? state->model.world_size : 0, out);
     write_pages(&stats, out);
+    write_encoders(&stats, out);
+    if (loaded && state->model.media_decoder)
+        write_decoder(state->model.media_decoder, out);
     metrics_write_requests(&state->metrics, out);
 }
