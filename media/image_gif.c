@@ -145,7 +145,7 @@ static void next_row(struct pen *pen)
     pen->x = 0;
     pen->y += pen->step;
     // Interlaced: every 8th row from 0, every 8th from 4, every 4th from 2, every 2nd from 1.
-    while (pen->y >= pen->frame->height && pen->frame->interlaced && pen->step > 1) {
+    while (pen->y >= pen->frame->height && pen->frame->interlaced && pen->step > 2) {
         bool first = pen->step == 8 && pen->y % 8 == 0;
         pen->y = first ? 4 : pen->step / 4;
         pen->step = first ? 8 : pen->step / 2;
@@ -300,6 +300,6 @@ enum status image_gif_decode(const struct image_file *file, struct image *out,
     st = draw_frame(&in, &frame, out->pixels, err);
     if (st == STATUS_OK)
         colour_canvas(&frame, out);
-    *out_orientation = 1; // Pillow reads XMP of a GIF, but turns nothing by it
+    *out_orientation = 1; // it has no place for EXIF
     return st;
 }
