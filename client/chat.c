@@ -14,6 +14,7 @@
 #include "base/utf8.h"
 #include "client/answer.h"
 #include "client/interrupt.h"
+#include "client/media_files.h"
 #include "client/request_options.h"
 
 static const struct option chat_table[] = {
@@ -40,6 +41,22 @@ static void append_message(struct text_buffer *out, const char *role, const char
     text_buffer_append_text(out, "}");
 }
 
+// The user's first message brings the media.
+static void append_user_message(struct chat *chat, const char *text, size_t n)
+{
+    struct text_buffer *out = &chat->history;
+    const struct settings *settings = chat->invocation->settings;
+    if (out->length > 0 || settings->request.n_media == 0) {
+        append_message(out, "user", text, n);
+        return;
+    }
+    text_buffer_append_text(out, "{\"role\":\"user\",\"content\":[");
+    media_files_write_parts(settings, out);
+    text_buffer_append_text(out, "{\"type\":\"text\",\"text\":");
+    json_write_string(out, text, n);
+    text_buffer_append_text(out, "}]}");
+}
+
 static void render(const struct chat *chat, struct text_buffer *out)
 {
     struct text_buffer messages = {0};
@@ -63,7 +80,7 @@ static enum exit_code say(struct chat *chat, const char *text, size_t n)
         return EXIT_REQUEST_FAILED;
     }
     size_t before = chat->history.length;
-    append_message(&chat->history, "user", text, n);
+    append_user_message(chat, text, n);
     struct text_buffer json = {0};
     render(chat, &json);
     Gemmad__V1__GenerateRequest *request = &chat->invocation->settings->request;
@@ -159,6 +176,12 @@ static enum exit_code run(struct invocation *invocation)
         settings->response.has_skip_special_tokens = true;
         settings->response.skip_special_tokens = false;
     }
+    struct error err = {0};
+    if (media_files_read(settings, &err) != STATUS_OK) {
+        complain("%s", err.message);
+        free(chat.system);
+        return EXIT_USAGE;
+    }
     enum exit_code code = settings->once ? say(&chat, settings->once, strlen(settings->once))
                                          : converse(&chat);
     free(chat.system);
@@ -167,7 +190,8 @@ static enum exit_code run(struct invocation *invocation)
 }
 
 static const struct option_group *const groups[] = {
-    &chat_options, &sampling_options, &stopping_options, &json_option, &request_options, NULL,
+    &chat_options,    &media_options, &sampling_options, &stopping_options, &json_option,
+    &request_options, NULL,
 };
 
 const struct command chat_command = {
@@ -180,6 +204,7 @@ const struct command chat_command = {
         "program. Lines may also come from a pipe.",
     .examples = "    gemmactl chat --system \"Answer briefly.\"\n"
                 "    gemmactl chat --once \"What is a group in algebra?\" --temperature 0\n"
+                "    gemmactl chat --image plan.png --max-soft-tokens 1120\n"
                 "    printf 'Hello!\\nWhat did I say?\\n' | gemmactl chat\n",
     .groups = groups,
     .run = run,

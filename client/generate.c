@@ -3,6 +3,7 @@
 
 #include "client/answer.h"
 #include "client/input.h"
+#include "client/media_files.h"
 #include "client/request_options.h"
 
 static const struct option tokens_table[] = {
@@ -74,7 +75,8 @@ static enum exit_code run(struct invocation *invocation)
     struct error err = {0};
     struct text_buffer text = {0};
     enum exit_code code = EXIT_OK;
-    if (set_prompt(invocation, &text, &err) != STATUS_OK) {
+    if (set_prompt(invocation, &text, &err) != STATUS_OK ||
+        media_files_read(invocation->settings, &err) != STATUS_OK) {
         complain("%s", err.message);
         code = EXIT_USAGE;
     } else if (answer_print(invocation, NULL, &err) != STATUS_OK) {
@@ -85,13 +87,8 @@ static enum exit_code run(struct invocation *invocation)
 }
 
 static const struct option_group *const groups[] = {
-    &text_options,
-    &tokens_options,
-    &sampling_options,
-    &stopping_options,
-    &answer_options,
-    &request_options,
-    NULL,
+    &text_options,     &tokens_options, &media_options,   &sampling_options,
+    &stopping_options, &answer_options, &request_options, NULL,
 };
 
 const struct command generate_command = {
@@ -106,6 +103,7 @@ const struct command generate_command = {
                 "    gemmactl generate -f story.txt --temperature 0 >answer.txt\n"
                 "    gemmactl generate --chat-json '{\"messages\": [{\"role\": \"user\", "
                 "\"content\": \"Hi\"}]}'\n"
+                "    gemmactl generate --image cat.jpg \"<|image|>A picture of\"\n"
                 "    gemmactl generate --token-ids 2,1059 --json --logprobs 5 | jq .delta\n",
     .groups = groups,
     .check = check,

@@ -106,4 +106,12 @@ void settings_finish(struct settings *settings)
     free(settings->stopping.stop);
     free(settings->stopping.stop_token_ids);
     free(settings->prompt_ids.ids);
+    for (size_t i = 0; i < settings->request.n_media; i++) {
+        free(settings->request.media[i]->data.data);
+        free(settings->request.media[i]);
+    }
+    free(settings->request.media);
+    free(settings->media.images);
+    free(settings->media.videos);
+    free(settings->media.clips);
 }

@@ -8,6 +8,13 @@
 
 #include "proto/inference.pb-c.h"
 
+/* Files by what they are, and the budget of each image and frame; 0: the server's. */
+struct media_settings {
+    ProtobufCBinaryData *images, *videos, *clips;
+    size_t n_images, n_videos, n_clips;
+    uint32_t max_soft_tokens;
+};
+
 struct settings {
     const char *address, *api_key;
     uint64_t timeout_ns; /* 0: none */
@@ -20,6 +27,7 @@ struct settings {
     Gemmad__V1__TokenIds prompt_ids;
     const char *chat_json; /* a file or the text itself */
     const char *file;
+    struct media_settings media;
 
     const char *system, *once;
     protobuf_c_boolean thinking;

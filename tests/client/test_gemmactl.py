@@ -337,6 +337,35 @@ def test_chat_keeps_the_history():
         check(s.inference.requests[0].sampling.HasField("temperature"), "sampling flags are sent")
 
 
+def test_media_go_with_a_prompt_and_with_a_chats_first_message():
+    with Server() as s, tempfile.TemporaryDirectory() as folder:
+        files = {}
+        for name in ("a.png", "b.mp4", "c.wav", "empty"):
+            files[name] = f"{folder}/{name}"
+            with open(files[name], "wb") as f:
+                f.write(b"" if name == "empty" else b"\0bytes of " + name.encode())
+        flags = ["--audio", files["c.wav"], "--image", files["a.png"], "--video", files["b.mp4"],
+                 "--max-soft-tokens", "560"]
+        ok(s, "generate", "<|image|>", *flags)
+        media = s.inference.requests[0].media
+        same([m.data for m in media], [b"\0bytes of a.png", b"\0bytes of b.mp4", b"\0bytes of c.wav"])
+        same([m.mime_type.split("/")[0] for m in media], ["image", "video", "audio"])
+        same([m.max_soft_tokens for m in media], [560, 560, 0])
+        ok(s, "chat", *flags, stdin="one\ntwo\n/reset\nthree\n")
+        first, second, third = [json.loads(r.chat_json)["messages"] for r in s.inference.requests[1:]]
+        same(first[0]["content"], [{"type": "image"}, {"type": "video"}, {"type": "audio"},
+                                   {"type": "text", "text": "one"}])
+        same(second[0], first[0])
+        same(second[2]["content"], "two")
+        same([part.get("text") for part in third[0]["content"]], [None, None, None, "three"])
+        same([len(r.media) for r in s.inference.requests], [3, 3, 3, 3])
+        for command in (["generate", "x"], ["chat", "--once", "x"]):
+            for path in (f"{folder}/missing", files["empty"]):
+                done = run(*command, "--image", path, address=s.address)
+                same((done.returncode, len(s.inference.requests)), (2, 4))
+                check(path in done.stderr, done.stderr)
+
+
 def test_chat_obeys_its_commands():
     with Server() as s:
         ok(s, "chat", stdin="one\n/reset\n/system New.\n\ntwo\n/unknown\n/exit\nthree\n")
