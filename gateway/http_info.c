@@ -86,8 +86,18 @@ static void write_model(const struct gateway_state *state, struct text_buffer *o
     text_buffer_append_format(out,
                               ",\"object\":\"model\",\"created\":%" PRIu64
                               ",\"owned_by\":\"gemmad\",\"max_model_len\":%u,"
-                              "\"input_modalities\":[\"text\"]}",
+                              "\"input_modalities\":[\"text\"",
                               clock_unix_ns() / NS_PER_S - age_s, model->max_positions);
+    const struct {
+        const char *name;
+        uint32_t id;
+    } media[] = {{"image", model->media_token_ids.image_token_id},
+                 {"video", model->media_token_ids.video_token_id},
+                 {"audio", model->media_token_ids.audio_token_id}};
+    for (size_t i = 0; i < sizeof media / sizeof media[0]; i++)
+        if (model->media_decoder && media[i].id != TOKEN_NONE)
+            text_buffer_append_format(out, ",\"%s\"", media[i].name);
+    text_buffer_append_text(out, "]}");
 }
 
 static void on_models(struct http_call *call, const char *body, size_t n)

@@ -24,7 +24,7 @@
 #define DEFAULT_THREADS 4
 #define STREAM_BLOCK_BYTES ((size_t)32 << 10)
 /* A body that is refused is read up to here; the connection of a longer one is closed. */
-#define MAX_SKIPPED_BYTES (4 * HTTP_MAX_BODY_BYTES)
+#define MAX_SKIPPED_BYTES (2 * HTTP_MAX_BODY_BYTES)
 
 static const char *header(struct MHD_Connection *connection, const char *name)
 {
@@ -132,7 +132,7 @@ static void check_body(struct http_call *call)
                "Content-Type: must be application/json");
     if (content_length(call) > HTTP_MAX_BODY_BYTES)
         refuse(call, STATUS_INVALID_ARGUMENT, MHD_HTTP_CONTENT_TOO_LARGE,
-               "the body is larger than 16 MiB");
+               "the body is larger than 64 MiB");
 }
 
 // Keys come before paths: which paths exist is for those to know who may call.
@@ -158,7 +158,7 @@ static enum MHD_Result take_body(struct http_call *call, const char *bytes, size
     call->n_body += n;
     if (call->n_body > HTTP_MAX_BODY_BYTES)
         refuse(call, STATUS_INVALID_ARGUMENT, MHD_HTTP_CONTENT_TOO_LARGE,
-               "the body is larger than 16 MiB");
+               "the body is larger than 64 MiB");
     if (call->n_body > MAX_SKIPPED_BYTES)
         return MHD_NO;
     if (call->code)

@@ -12,7 +12,7 @@
 #include "gateway/auth.h"
 #include "gateway/http_call.h"
 
-#define HTTP_MAX_BODY_BYTES ((size_t)16 << 20)
+#define HTTP_MAX_BODY_BYTES ((size_t)64 << 20) /* media in base64 are large */
 #define HTTP_MAX_ALL_BODIES_BYTES ((size_t)256 << 20)
 #define HTTP_MAX_HEADER_BYTES ((size_t)64 << 10) /* and what is on its way to the client */
 #define HTTP_MAX_CONNECTIONS 4096U

@@ -10,7 +10,7 @@
 #include "base/status.h"
 #include "base/text_buffer.h"
 
-#define MESSAGE_MAX_UNPACKED_BYTES ((size_t)64 << 20)
+#define MESSAGE_MAX_UNPACKED_BYTES ((size_t)128 << 20)
 
 /* *out is message_free's. INVALID_ARGUMENT: bytes are no such message; RESOURCE_EXHAUSTED: it needs
  * more memory than MESSAGE_MAX_UNPACKED_BYTES. */

@@ -8,7 +8,7 @@
 #include "gateway/auth.h"
 #include "gateway/rpc_call.h"
 
-#define RPC_MAX_REQUEST_BYTES (16 << 20)
+#define RPC_MAX_REQUEST_BYTES (64 << 20)
 
 struct rpc_server;
 

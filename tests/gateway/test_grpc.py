@@ -244,7 +244,7 @@ def test_bad_requests(server):
           (code, why))
     code, why = raw("/gemmad.v1.Inference/Nothing", b"")
     check("unknown methods are UNIMPLEMENTED", code == Code.UNIMPLEMENTED, (code, why))
-    code, why = raw("/gemmad.v1.Inference/Generate", b"x" * (17 << 20))
+    code, why = raw("/gemmad.v1.Inference/Generate", b"x" * (65 << 20))
     check("messages have a limit", code == Code.RESOURCE_EXHAUSTED, (code, why))
     call = server.channel.unary_unary("/gemmad.v1.Inference/Tokenize", request_serializer=None,
                                       response_deserializer=None)
