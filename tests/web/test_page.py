@@ -222,10 +222,76 @@ def hostile(report, browser):
     report.check(
         "the policy lets nothing in from elsewhere", loaded == "http://127.0.0.1:9/x.png", loaded
     )
-    browser.click("#image")
+    browser.click("#attach")
     report.check(
-        "images are not served yet",
-        browser.text("#notice") == "This server does not take images yet.",
+        "a server of text takes no files", browser.text("#notice") == "This server takes text only."
+    )
+
+
+PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
+# A file comes as the clipboard or a drag brings it.
+GIVE = """
+const bytes = Uint8Array.from(atob(arguments[0]), c => c.charCodeAt(0));
+const data = new DataTransfer();
+data.items.add(new File([bytes], arguments[1], {type: arguments[2]}));
+const where = arguments[3] === 'paste' ? document.getElementById('prompt') : document.querySelector('main');
+where.dispatchEvent(arguments[3] === 'paste'
+    ? new ClipboardEvent('paste', {clipboardData: data, bubbles: true, cancelable: true})
+    : new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
+"""
+
+
+def media(report, browser, server):
+    """Files by drag and paste: previews, one taken back, the parts of the message."""
+    browser.click("#new")
+    browser.run("models[0].input_modalities = ['text', 'image', 'audio']")
+    browser.run(GIVE, PNG, "a.png", "image/png", "drop")
+    browser.wait("return files.length === 1")
+    browser.run(GIVE, PNG, "b.png", "image/png", "paste")
+    browser.wait("return files.length === 2")
+    browser.run(GIVE, "UklGRg==", "c.wav", "audio/wav", "drop")
+    browser.wait("return files.length === 3")
+    report.check(
+        "files are shown before they are sent",
+        browser.count("#files img") == 2 and browser.count("#files audio") == 1,
+    )
+    report.check(
+        "a picture is a picture",
+        browser.wait("return document.querySelector('#files img').naturalWidth === 1"),
+    )
+    browser.click("#files figure:nth-child(2) button")
+    report.check("a file is taken back", browser.run("return files.map(f => f.name).join()") == "a.png,c.wav")
+    browser.run(GIVE, PNG, "d.mp4", "video/mp4", "drop")
+    report.check(
+        "what the server does not take is refused by name",
+        browser.text("#notice") == "d.mp4: this server takes image, audio only.",
+        browser.text("#notice"),
+    )
+    browser.screenshot(shots() / "media.png")
+    ask(browser, "What is this?", 1)
+    sent = server.bodies[-1]["messages"][-1]["content"]
+    report.check(
+        "parts in order, the text last",
+        sent
+        == [
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64," + PNG}},
+            {"type": "audio_url", "audio_url": {"url": "data:audio/wav;base64,UklGRg=="}},
+            {"type": "text", "text": "What is this?"},
+        ],
+        sent,
+    )
+    report.check(
+        "they stand with the message",
+        browser.count(".user img") == 1 and browser.count("#files figure") == 0,
+    )
+    ask(browser, "And more?", 2)
+    messages = server.bodies[-1]["messages"]
+    report.check(
+        "and go with the next turn once",
+        messages[-3]["content"] == sent and messages[-1]["content"] == "And more?",
+        messages,
     )
 
 
@@ -281,6 +347,7 @@ def main():
         settings(report, browser, server)
         failures(report, browser, server)
         hostile(report, browser)
+        media(report, browser, server)
         complaints = [
             c for c in browser.complaints() if "status of 400" not in c and "127.0.0.1:9/" not in c
         ]
