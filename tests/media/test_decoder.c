@@ -11,34 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "tests/media/media_fixture.h"
-
-#define N_FUZZED 200
-
-static struct media_decoder_config default_config(void)
-{
-    static char program[4096];
-    const char *build = getenv("GEMMAD_BUILD_DIR");
-    if (!build)
-        test_skip("GEMMAD_BUILD_DIR is not set");
-    snprintf(program, sizeof program, "%s/daemon/gemmad-media", build);
-    return (struct media_decoder_config){.program = program,
-                                         .n_children = 2,
-                                         .max_file_bytes = 64 << 20,
-                                         .max_pixels = 100 << 20,
-                                         .max_seconds = 600,
-                                         .timeout_ns = 60 * NS_PER_S,
-                                         .max_child_bytes = (size_t)1 << 30,
-                                         .audio = MEDIA_AUDIO_MEL};
-}
-
-static struct media_decoder *new_decoder(const struct media_decoder_config *config)
-{
-    struct media_decoder *decoder;
-    struct error err = {0};
-    ASSERT_OK_ERR(media_decoder_create(config, &decoder, &err), err);
-    return decoder;
-}
+#include "tests/media/decoder_fixture.h"
 
 static struct media_wish wish_for(enum media_kind kind, const struct file *file)
 {
@@ -69,13 +42,6 @@ static void must_refuse(struct media_decoder *decoder, const struct media_wish *
     struct error err = {0};
     ASSERT_EQ(media_decode(decoder, wish, &media, &err), STATUS_INVALID_ARGUMENT);
     ASSERT_CONTAINS(err.message, part);
-}
-
-static struct media_decoder_stats stats_of(struct media_decoder *decoder)
-{
-    struct media_decoder_stats stats;
-    media_decoder_get_stats(decoder, &stats);
-    return stats;
 }
 
 // Children of this process that are gemmad-media.
@@ -220,22 +186,6 @@ TEST(a_program_that_is_none_is_not_waited_for)
     ASSERT_EQ(media_decoder_create(&config, &decoder, &err), STATUS_INVALID_ARGUMENT);
 }
 
-static const struct {
-    const char *name;
-    enum media_kind kind;
-} samples[] = {
-    {"h264.mp4", MEDIA_VIDEO},       {"h264_fragments.mp4", MEDIA_VIDEO},
-    {"h264.mkv", MEDIA_VIDEO},       {"hevc.mp4", MEDIA_VIDEO},
-    {"mpeg4.mp4", MEDIA_VIDEO},      {"vp8.webm", MEDIA_VIDEO},
-    {"vp9.webm", MEDIA_VIDEO},       {"av1.webm", MEDIA_VIDEO},
-    {"animation.webp", MEDIA_VIDEO}, {"animation.gif", MEDIA_VIDEO},
-    {"animation.webp", MEDIA_IMAGE}, {"animation.gif", MEDIA_IMAGE},
-    {"tone.wav", MEDIA_AUDIO},       {"tone_float.wav", MEDIA_AUDIO},
-    {"tone.mp3", MEDIA_AUDIO},       {"tone.flac", MEDIA_AUDIO},
-    {"tone_opus.ogg", MEDIA_AUDIO},  {"tone_vorbis.ogg", MEDIA_AUDIO},
-    {"tone.m4a", MEDIA_AUDIO},       {"tone.webm", MEDIA_AUDIO},
-};
-
 TEST(every_codec_works_inside_the_sandbox)
 {
     struct media_decoder_config config = default_config();
@@ -248,65 +198,6 @@ TEST(every_codec_works_inside_the_sandbox)
         if (media_decode(decoder, &wish, &media, &err) != STATUS_OK)
             test_fail(__FILE__, __LINE__, "%s: %s", samples[s].name, err.message);
         media_drop(media);
-        free(file.bytes);
-    }
-    ASSERT_EQ(stats_of(decoder).n_child_deaths, 0);
-    media_decoder_destroy(decoder);
-}
-
-// Decodes or refuses it; anything else fails the test. Returns 1 if it decodes.
-static int try_bytes(struct media_decoder *decoder, enum media_kind kind, const char *name,
-                     const unsigned char *bytes, size_t n_bytes)
-{
-    struct media_wish wish = {.kind = kind, .bytes = bytes, .n_bytes = n_bytes};
-    struct media *media;
-    struct error err = {0};
-    enum status st = media_decode(decoder, &wish, &media, &err);
-    if (st == STATUS_OK)
-        media_drop(media);
-    else if (st != STATUS_INVALID_ARGUMENT || strchr(err.message, '/'))
-        test_fail(__FILE__, __LINE__, "%s: %s: %s", name, status_name(st), err.message);
-    return st == STATUS_OK;
-}
-
-TEST(fuzzed_files_are_refused_or_decoded)
-{
-    struct media_decoder_config config = default_config();
-    struct media_decoder *decoder = new_decoder(&config);
-    uint64_t random = 6;
-    for (size_t s = 0; s < sizeof samples / sizeof *samples; s++) {
-        struct file file = read_media(samples[s].name);
-        uint64_t deaths = stats_of(decoder).n_child_deaths;
-        int n_decoded = 0;
-        for (int i = 0; i < N_FUZZED; i++) {
-            unsigned char *copy = copy_of(file.bytes, file.n_bytes);
-            uint64_t n_flips = test_random_in(&random, 1, 8);
-            for (uint64_t flip = 0; flip < n_flips; flip++) {
-                uint64_t last = i % 2 && file.n_bytes > 256 ? 255 : file.n_bytes - 1;
-                copy[test_random_in(&random, 0, last)] = (unsigned char)test_random(&random);
-            }
-            n_decoded += try_bytes(decoder, samples[s].kind, samples[s].name, copy, file.n_bytes);
-            free(copy);
-        }
-        printf("%s: %d of %d fuzzed files decode, %" PRIu64 " children died\n", samples[s].name,
-               n_decoded, N_FUZZED, stats_of(decoder).n_child_deaths - deaths);
-        free(file.bytes);
-    }
-    media_decoder_destroy(decoder);
-}
-
-TEST(files_cut_short_are_refused_or_decoded)
-{
-    struct media_decoder_config config = default_config();
-    struct media_decoder *decoder = new_decoder(&config);
-    for (size_t s = 0; s < sizeof samples / sizeof *samples; s++) {
-        struct file file = read_media(samples[s].name);
-        size_t step = file.n_bytes > 3000 ? file.n_bytes / 97 : 31;
-        for (size_t n = 1; n < file.n_bytes; n += step) {
-            unsigned char *copy = copy_of(file.bytes, n);
-            try_bytes(decoder, samples[s].kind, samples[s].name, copy, n);
-            free(copy);
-        }
         free(file.bytes);
     }
     ASSERT_EQ(stats_of(decoder).n_child_deaths, 0);

@@ -41,6 +41,12 @@ def animation(name, n_frames, **options):
     frames[0].save(HERE / name, save_all=True, append_images=frames[1:], duration=100, **options)
 
 
+def still(name, **options):
+    y, x = numpy.mgrid[0:48, 0:64]
+    pixels = numpy.stack([4 * x, 5 * y, 2 * (x + y)], -1).astype(numpy.uint8)
+    Image.fromarray(pixels).save(HERE / name, **options)
+
+
 def audio(name, codec, rate, layout="stereo", codec_options=None, sample_format=None):
     t = numpy.arange(rate // 4) / rate
     tone = (0.5 * numpy.sin(2 * numpy.pi * 440 * t)).astype(numpy.float32)
@@ -71,6 +77,9 @@ def main():
     video("av1.webm", "libsvtav1", 40, 25, 20, {"preset": "8", "crf": "40"})
     animation("animation.webp", 40, lossless=True)
     animation("animation.gif", 20)
+    still("still.jpg", quality=80)
+    still("still.png")
+    still("still.webp", quality=80)
     Image.new("1", (8000, 8000)).save(HERE / "bomb.png", optimize=True)
     audio("tone.wav", "pcm_s16le", 22050)
     audio("tone_float.wav", "pcm_f32le", 8000, "mono")
