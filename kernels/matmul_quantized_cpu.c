@@ -30,6 +30,14 @@ enum {
 #endif
 };
 
+// Before the loop over a block's quads. Without the unrolling, gcc moves sums from register to
+// register; with it, clang keeps them in memory.
+#ifdef __clang__
+#define BY_QUADS _Pragma("clang loop unroll(disable)")
+#else
+#define BY_QUADS UNROLLED
+#endif
+
 // A row's run: its numbers as the products take them, and for each block the scale and what the
 // integer sum starts with, so that the weights' offset falls out.
 struct run_row {
@@ -103,6 +111,13 @@ static void widen_run(uint8_t *out, const uint8_t *blocks, uint32_t n_blocks)
     }
 }
 
+// Nothing is loaded earlier than it is written here: loads that a compiler moves up past many
+// others hold registers, and sums leave theirs.
+ALWAYS_INLINE void in_order(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
 // Adds four k's of a tile to its integer sums, with weights that it may change; `small`: they are
 // below 16.
 ALWAYS_INLINE void dot_quad(vi *sums, vi *w, const struct run_row *rows, uint32_t k,
@@ -151,10 +166,11 @@ ALWAYS_INLINE void dot_numbers(vi *sums, const uint8_t *numbers, const struct ru
                                const int n_rows, const int n_vectors)
 {
     const uint32_t n = kind == HALF_BYTES ? QUADS / 2 : QUADS;
-    UNROLLED for (uint32_t i = 0; i < n; i++)
+    BY_QUADS for (uint32_t i = 0; i < n; i++)
     {
         vi w[PANEL_VECTORS], high[PANEL_VECTORS];
         fetch_step(fetcher);
+        in_order();
         UNROLLED for (int v = 0; v < n_vectors; v++)
         {
             w[v] = vi_load(numbers + (size_t)i * 4 * PACK_ROWS + (size_t)v * 4 * VF_LANES);
@@ -202,6 +218,7 @@ ALWAYS_INLINE void tile(float (*sums)[PACK_ROWS], const struct byte_run *run, ui
         bool first = run->begins && b == 0;
         UNROLLED for (int r = 0; r < n_rows; r++)
         {
+            in_order();
             vf x_scale = vf_set1(rows[r].scale[b]);
             UNROLLED for (int v = 0; v < n_vectors; v++)
             {
