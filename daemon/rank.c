@@ -100,6 +100,7 @@ static enum status make_stream(struct rank *rank, struct error *err)
     const struct device_stream_config config = {
         .n_threads = rank->load.n_threads,
         .cpus = rank->load.pinned ? rank->load.cpus : NULL,
+        .sheds = true,
     };
     return device_stream_create(&config, &rank->stream, err);
 }

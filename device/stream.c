@@ -1,13 +1,15 @@
 /* device/stream.c - a team of threads that waits on generation numbers.
  *
- * Three numbers go up: a start (of a task), a finish, a barrier. Whoever waits spins on one for a
+ * Numbers go up: a start (of a task), a finish, a barrier. Whoever waits spins on one for a
  * short time, then parks on a futex: decode steps run thousands of ops a second and must not pay
  * for a wake-up each. It never yields: beside a busy process a yield costs a whole slice (4 ms) at
  * each of a step's 600 waits, while a thread that parked is owed its time and has the core back at
  * once. So threads whose cores are shared end up running, and resting, together. A waiter announces
  * itself before it looks at the number for the last time, and a publisher looks for announced
  * waiters after it has changed the number (both sequentially consistent), so a wake-up is never
- * lost. Checked by tests/device/test_stream.c, also under ThreadSanitizer. */
+ * lost. The number of a start says how many threads take part. Who does not waits for a recall, a
+ * number that goes up after a start with more threads than the one before. Checked by
+ * tests/device/test_stream.c, also under ThreadSanitizer. */
 #include "device/stream.h"
 
 #include <errno.h>
@@ -23,9 +25,11 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "device/core_watch.h"
 #include "device/memory.h"
 
 #define MAX_THREADS 256
+#define COUNT_MASK 511U // of a start's number: how many threads take part
 #define DEFAULT_SCRATCH_BYTES ((size_t)4 << 20)
 #define DEFAULT_SPIN_US 50
 #define CROWDED_SPIN_US 2 // more threads than cores: whoever we wait for may need ours
@@ -45,7 +49,8 @@ struct team_thread {
 };
 
 struct device_stream {
-    struct generation started;
+    struct generation started; // steps of COUNT_MASK + 1, plus the number of threads
+    struct generation recalled;
     struct generation finished;
     struct generation barrier;
     _Alignas(64) _Atomic uint32_t n_running; // threads but the caller that are in the task
@@ -54,6 +59,9 @@ struct device_stream {
     void *context;
     uint64_t spin_ns;
     uint32_t n_threads;
+    uint32_t n_active; // that take part in this task or the next
+    bool sheds;
+    struct core_watch watch;
     uint32_t n_started; // threads whose handles are valid, the caller's place included
     size_t scratch_bytes;
     struct device_buffer scratch;
@@ -89,11 +97,40 @@ static void wait_for_change(struct generation *g, uint32_t seen, uint64_t spin_n
     atomic_fetch_sub(&g->n_parked, 1);
 }
 
-static void publish_next(struct generation *g)
+static void publish(struct generation *g, uint32_t number)
 {
-    atomic_fetch_add(&g->number, 1);
+    atomic_store(&g->number, number);
     if (atomic_load(&g->n_parked) > 0)
         syscall(SYS_futex, &g->number, FUTEX_WAKE_PRIVATE, MAX_THREADS, NULL, NULL, 0);
+}
+
+static void publish_next(struct generation *g)
+{
+    publish(g, atomic_load_explicit(&g->number, memory_order_relaxed) + 1);
+}
+
+// The number of the first start after `seen` in which the thread takes part. The next such start
+// comes only after this one's finish; others may come and go unseen.
+static uint32_t next_start(struct device_stream *stream, uint32_t thread, uint32_t seen)
+{
+    for (;;) {
+        uint32_t recalled = atomic_load(&stream->recalled.number); // before what it tells of
+        uint32_t start = atomic_load(&stream->started.number);
+        if (start == seen)
+            wait_for_change(&stream->started, seen, stream->spin_ns);
+        else if (thread < (start & COUNT_MASK))
+            return start;
+        else
+            wait_for_change(&stream->recalled, recalled, stream->spin_ns);
+    }
+}
+
+static void start(struct device_stream *stream)
+{
+    uint32_t before = atomic_load_explicit(&stream->started.number, memory_order_relaxed);
+    publish(&stream->started, (before | COUNT_MASK) + 1 + stream->n_active);
+    if (stream->n_active > (before & COUNT_MASK))
+        publish_next(&stream->recalled);
 }
 
 static void *thread_main(void *argument)
@@ -101,29 +138,33 @@ static void *thread_main(void *argument)
     struct team_thread *self = argument;
     struct device_stream *stream = self->stream;
     uint32_t seen = 0;
+    if (stream->sheds)
+        core_watch_add(&stream->watch, self->number);
     for (;;) {
-        wait_for_change(&stream->started, seen, stream->spin_ns);
-        seen++; // the next start comes only after this one's finish
+        seen = next_start(stream, self->number, seen);
         if (!stream->task)
             return NULL;
-        stream->task(stream->context, self->number, stream->n_threads);
+        stream->task(stream->context, self->number, seen & COUNT_MASK);
         if (atomic_fetch_sub(&stream->n_running, 1) == 1)
             publish_next(&stream->finished);
     }
 }
 
-static enum status pin(pthread_t thread, int cpu, struct error *err)
+// The caller's; threads that it starts afterwards inherit them.
+static enum status bind_to(const int *cpus, uint32_t n, struct error *err)
 {
-    if (cpu < 0 || cpu >= CPU_SETSIZE)
-        return error_set(err, STATUS_INVALID_ARGUMENT, "cpu %d: not in 0..%d", cpu,
-                         CPU_SETSIZE - 1);
     cpu_set_t set;
     CPU_ZERO(&set);
-    CPU_SET((unsigned)cpu, &set);
-    int error = pthread_setaffinity_np(thread, sizeof set, &set);
+    for (uint32_t i = 0; i < n; i++) {
+        if (cpus[i] < 0 || cpus[i] >= CPU_SETSIZE)
+            return error_set(err, STATUS_INVALID_ARGUMENT, "cpu %d: not in 0..%d", cpus[i],
+                             CPU_SETSIZE - 1);
+        CPU_SET((unsigned)cpus[i], &set);
+    }
+    int error = pthread_setaffinity_np(pthread_self(), sizeof set, &set);
     if (error != 0)
-        return error_set(err, STATUS_INVALID_ARGUMENT, "cannot pin a thread to cpu %d: %s", cpu,
-                         strerror(error));
+        return error_set(err, STATUS_INVALID_ARGUMENT, "cannot run on %u cpus, the first is %d: %s",
+                         n, cpus[0], strerror(error));
     return STATUS_OK;
 }
 
@@ -137,9 +178,11 @@ static uint64_t default_spin_ns(uint32_t n_threads)
 }
 
 // Thread 0 is the caller; the others are started here.
-static enum status start_threads(struct device_stream *stream, const int *cpus, struct error *err)
+static enum status start_threads(struct device_stream *stream, struct error *err)
 {
     stream->n_started = 1;
+    if (stream->sheds)
+        core_watch_add(&stream->watch, 0);
     for (uint32_t t = 1; t < stream->n_threads; t++) {
         struct team_thread *thread = &stream->threads[t];
         thread->stream = stream;
@@ -149,11 +192,8 @@ static enum status start_threads(struct device_stream *stream, const int *cpus, 
             return error_set(err, STATUS_RESOURCE_EXHAUSTED, "cannot start thread %u of %u: %s", t,
                              stream->n_threads, strerror(error));
         stream->n_started++;
-        enum status st = cpus ? pin(thread->handle, cpus[t], err) : STATUS_OK;
-        if (st != STATUS_OK)
-            return st;
     }
-    return cpus ? pin(pthread_self(), cpus[0], err) : STATUS_OK;
+    return STATUS_OK;
 }
 
 enum status device_stream_create(const struct device_stream_config *config,
@@ -168,14 +208,19 @@ enum status device_stream_create(const struct device_stream_config *config,
     struct device_stream *stream = aligned_alloc(64, sizeof *stream);
     CHECK(stream);
     memset(stream, 0, sizeof *stream);
-    stream->n_threads = config->n_threads;
+    stream->n_threads = stream->n_active = config->n_threads;
+    stream->sheds = config->sheds && config->n_threads > 1;
+    if (stream->sheds)
+        core_watch_init(&stream->watch, config->n_threads);
     stream->scratch_bytes = (scratch + 63) & ~(size_t)63;
     stream->spin_ns = config->spin_us ? config->spin_us * NS_PER_US
                                       : default_spin_ns(config->n_threads);
     enum status st = device_buffer_create(stream->scratch_bytes * stream->n_threads,
                                           "scratch of the stream", &stream->scratch, err);
+    if (st == STATUS_OK && config->cpus)
+        st = bind_to(config->cpus, config->n_threads, err);
     if (st == STATUS_OK)
-        st = start_threads(stream, config->cpus, err);
+        st = start_threads(stream, err);
     if (st != STATUS_OK) {
         device_stream_destroy(stream);
         return st;
@@ -189,16 +234,18 @@ void device_stream_destroy(struct device_stream *stream)
     if (!stream)
         return;
     stream->task = NULL;
-    publish_next(&stream->started);
+    stream->n_active = stream->n_threads;
+    start(stream);
     for (uint32_t t = 1; t < stream->n_started; t++)
         pthread_join(stream->threads[t].handle, NULL);
     device_buffer_destroy(&stream->scratch);
+    core_watch_finish(&stream->watch);
     free(stream);
 }
 
 uint32_t device_stream_n_threads(const struct device_stream *stream)
 {
-    return stream->n_threads;
+    return stream->n_active;
 }
 
 size_t device_stream_scratch_bytes(const struct device_stream *stream)
@@ -206,25 +253,31 @@ size_t device_stream_scratch_bytes(const struct device_stream *stream)
     return stream->scratch_bytes;
 }
 
-void device_stream_run(struct device_stream *stream, device_task_fn *task, void *context)
+static void run_together(struct device_stream *stream, device_task_fn *task, void *context)
 {
-    if (stream->n_threads == 1) {
-        task(context, 0, 1);
-        return;
-    }
     uint32_t finished = atomic_load_explicit(&stream->finished.number, memory_order_relaxed);
     stream->task = task;
     stream->context = context;
-    atomic_store_explicit(&stream->n_running, stream->n_threads - 1, memory_order_relaxed);
-    publish_next(&stream->started);
-    task(context, 0, stream->n_threads);
+    atomic_store_explicit(&stream->n_running, stream->n_active - 1, memory_order_relaxed);
+    start(stream);
+    task(context, 0, stream->n_active);
     wait_for_change(&stream->finished, finished, stream->spin_ns);
+}
+
+void device_stream_run(struct device_stream *stream, device_task_fn *task, void *context)
+{
+    if (stream->n_active == 1)
+        task(context, 0, 1);
+    else
+        run_together(stream, task, context);
+    if (stream->sheds)
+        stream->n_active = core_watch_n_useful(&stream->watch);
 }
 
 void device_stream_barrier(struct device_stream *stream)
 {
     uint32_t seen = atomic_load(&stream->barrier.number);
-    if (atomic_fetch_add(&stream->n_at_barrier, 1) + 1 < stream->n_threads) {
+    if (atomic_fetch_add(&stream->n_at_barrier, 1) + 1 < stream->n_active) {
         wait_for_change(&stream->barrier, seen, stream->spin_ns);
         return;
     }

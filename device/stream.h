@@ -1,8 +1,11 @@
-/* device/stream.h - where ops run: on the CPU backend a team of pinned threads.
+/* device/stream.h - where ops run: on the CPU backend a team of threads on cores of its own.
  *
  * device_stream_run gives every thread of the team the same function with its number; the caller
  * is thread 0. Waiting threads spin briefly, then park on a futex. No locks, no allocation.
- * Thread: one caller at a time. */
+ * Threads may move between the team's cores, so that one whose core another process takes finds a
+ * free one. A team that sheds leaves out as many threads as it has lost cores
+ * (device/core_watch.h): those left need not wait, at each of a step's joins, for one that is not
+ * running. Thread: one caller at a time, which is the one that created the stream. */
 #ifndef GEMMAD_DEVICE_STREAM_H
 #define GEMMAD_DEVICE_STREAM_H
 
@@ -16,20 +19,23 @@ struct device_stream;
 
 struct device_stream_config {
     uint32_t n_threads;   /* 1..256 */
-    const int *cpus;      /* [n_threads] OS cpu numbers to pin to, or NULL: not pinned */
+    const int *cpus;      /* [n_threads] OS numbers of the cpus that they share, or NULL: any */
     size_t scratch_bytes; /* per thread, for ops; 0: the default of 4 MiB */
     uint32_t spin_us;     /* before parking; 0: the default (short when threads exceed cores) */
+    bool sheds;           /* tasks get fewer threads while others take its cores */
 };
 
 NODISCARD enum status device_stream_create(const struct device_stream_config *config,
                                            struct device_stream **out, struct error *err);
 void device_stream_destroy(struct device_stream *stream);
 
+/* That the next task gets: all of them at first, and at most. */
 uint32_t device_stream_n_threads(const struct device_stream *stream);
 
+/* n_threads: those that take part, numbers 0 .. n_threads - 1; all unless the team sheds. */
 typedef void device_task_fn(void *context, uint32_t thread, uint32_t n_threads);
 void device_stream_run(struct device_stream *stream, device_task_fn *task, void *context);
-/* Inside a task: waits until every thread of the team is here. */
+/* Inside a task: waits until every thread that takes part is here. */
 void device_stream_barrier(struct device_stream *stream);
 /* Inside a task (or on thread 0 outside of one): that thread's scratch, 64-byte aligned, contents
  * undefined. */

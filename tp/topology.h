@@ -28,9 +28,9 @@ uint32_t topology_n_numa_nodes(const struct topology *topology);
 struct topology_placement {
     uint32_t n_threads;
     uint32_t n_cpus;                /* entries of cpus: n_threads if pinned */
-    int cpus[TOPOLOGY_MAX_THREADS]; /* OS numbers; pinned: thread i runs on cpus[i] */
+    int cpus[TOPOLOGY_MAX_THREADS]; /* OS numbers; what the rank's threads run on */
     int numa_node;                  /* OS number; -1: cores of several nodes */
-    bool pinned; /* one cpu a thread, no other rank's; else the threads share cpus unpinned */
+    bool pinned; /* a cpu for each thread, no other rank's; else they run wherever they like */
     bool shared; /* other ranks have the same cpus: fewer cpus than ranks */
 };
 

@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "device/stream.h"
 #include "tests/test.h"
 
@@ -125,6 +126,42 @@ TEST(threads_can_be_pinned_and_a_cpu_that_is_not_there_is_named)
     config.cpus = bad;
     ASSERT_EQ(device_stream_create(&config, &stream, &err), STATUS_INVALID_ARGUMENT);
     ASSERT_CONTAINS(err.message, "999999");
+}
+
+static void compute_a_while(void *context, uint32_t thread, uint32_t n_threads)
+{
+    struct counts *counts = context;
+    counts->runs[thread]++;
+    if (thread >= n_threads)
+        atomic_fetch_add(&counts->n_wrong, 1);
+    for (uint64_t begin = clock_now_ns(); clock_now_ns() - begin < NS_PER_MS;)
+        ;
+    device_stream_barrier(counts->stream);
+}
+
+TEST(a_team_with_fewer_cores_than_threads_gets_smaller_and_no_number_is_left_out)
+{
+    if (access("/proc/thread-self/schedstat", R_OK) != 0)
+        return; // the kernel does not tell how long threads wait for cores
+    enum { N_THREADS = 6 };
+    const int cpus[N_THREADS] = {0}; // all on one core
+    struct device_stream_config config = {.n_threads = N_THREADS, .cpus = cpus, .sheds = true};
+    struct counts counts = {0};
+    struct error err = {0};
+    ASSERT_OK_ERR(device_stream_create(&config, &counts.stream, &err), err);
+    uint32_t before[N_THREADS] = {0}, n_returns = 0, size = N_THREADS;
+    while (n_returns < 2) {
+        uint32_t n = device_stream_n_threads(counts.stream);
+        n_returns += n == N_THREADS && size < N_THREADS;
+        size = n;
+        device_stream_run(counts.stream, compute_a_while, &counts);
+        for (uint32_t t = 0; t < N_THREADS; t++) {
+            ASSERT_EQ(counts.runs[t] - before[t], t < n);
+            before[t] = counts.runs[t];
+        }
+    }
+    ASSERT_EQ(atomic_load(&counts.n_wrong), 0);
+    device_stream_destroy(counts.stream);
 }
 
 TEST(a_team_without_threads_is_refused)

@@ -59,6 +59,7 @@ static enum status load_weights(struct rank *rank)
     struct device_stream_config stream = {
         .n_threads = c->n_threads,
         .cpus = c->cpus ? c->cpus + (size_t)rank->number * c->n_threads : NULL,
+        .sheds = c->cpus != NULL,
     };
     enum status st = device_stream_create(&stream, &rank->stream, err);
     if (st != STATUS_OK)

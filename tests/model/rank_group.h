@@ -21,7 +21,7 @@ struct rank_group_config {
     enum compute compute;
     enum weights_format weights;
     uint32_t n_threads;       /* of each rank */
-    const int *cpus;          /* [world_size * n_threads] to pin to, by rank; NULL: not pinned */
+    const int *cpus;          /* [world_size * n_threads], by rank; NULL: any, and no shedding */
     const char *cache_folder; /* of packed weights; NULL: none */
     uint32_t max_rows;
     uint32_t max_slots;
