@@ -25,25 +25,20 @@ struct beginning {
     const char *format;
 };
 
-#define BEGINNING(at, text, format)       \
-    {                                     \
-        at, text, sizeof text - 1, format \
-    }
-
 static const struct beginning beginnings[] = {
-    BEGINNING(4, "ftyp", "mov"),
-    BEGINNING(4, "moov", "mov"),
-    BEGINNING(4, "wide", "mov"),
-    BEGINNING(4, "mdat", "mov"),
-    BEGINNING(4, "free", "mov"),
-    BEGINNING(4, "skip", "mov"),
-    BEGINNING(0, "\x1a\x45\xdf\xa3", "matroska"),
-    BEGINNING(0, "GIF87a", "gif"),
-    BEGINNING(0, "GIF89a", "gif"),
-    BEGINNING(8, "WAVE", "wav"),
-    BEGINNING(0, "fLaC", "flac"),
-    BEGINNING(0, "OggS", "ogg"),
-    BEGINNING(0, "ID3", "mp3"),
+    {4, "ftyp", 4, "mov"},
+    {4, "moov", 4, "mov"},
+    {4, "wide", 4, "mov"},
+    {4, "mdat", 4, "mov"},
+    {4, "free", 4, "mov"},
+    {4, "skip", 4, "mov"},
+    {0, "\x1a\x45\xdf\xa3", 4, "matroska"},
+    {0, "GIF87a", 6, "gif"},
+    {0, "GIF89a", 6, "gif"},
+    {8, "WAVE", 4, "wav"},
+    {0, "fLaC", 4, "flac"},
+    {0, "OggS", 4, "ogg"},
+    {0, "ID3", 3, "mp3"},
 };
 
 static const char *format_name(const unsigned char *bytes, size_t n_bytes)
@@ -179,7 +174,7 @@ static enum status look_into_streams(AVFormatContext *format, const struct conta
                                      struct error *err)
 {
     unsigned n = format->nb_streams; // more may be found while looking; they get no options
-    AVDictionary **options = mem_zeroed(n, sizeof *options);
+    AVDictionary **options = mem_zeroed(n, sizeof(AVDictionary *));
     for (unsigned i = 0; i < n; i++)
         set_options(&options[i], limits);
     int failed = avformat_find_stream_info(format, n > 0 ? options : NULL);

@@ -19,63 +19,53 @@ struct work {
     struct protocol_answer *answer;
 };
 
-// Where the next part's n_bytes go; its place and size are noted.
-static enum status place_part(struct work *work, size_t n_bytes, struct protocol_part **out,
-                              struct error *err)
+// A part of n_bytes behind the last one; its place and size are noted. The job has room for the
+// largest of its kind.
+static struct protocol_part *place_part(struct work *work, size_t n_bytes)
 {
     struct protocol_answer *answer = work->answer;
     CHECK(answer->n_parts < MEDIA_MAX_PARTS);
     struct protocol_part *part = &answer->parts[answer->n_parts];
-    const struct protocol_part *previous = answer->n_parts > 0 ? part - 1 : NULL;
-    *part = (struct protocol_part){.n_bytes = n_bytes};
-    if (previous)
-        part->offset = previous->offset + previous->n_bytes;
-    part->offset = (part->offset + PROTOCOL_DATA_ALIGNMENT - 1) / PROTOCOL_DATA_ALIGNMENT *
-                   PROTOCOL_DATA_ALIGNMENT;
-    if (part->offset > work->job->result_bytes || n_bytes > work->job->result_bytes - part->offset)
-        return error_set(err, STATUS_INTERNAL, "the result does not fit");
+    uint64_t free_from = answer->n_parts > 0 ? part[-1].offset + part[-1].n_bytes : 0;
+    *part = (struct protocol_part){.n_bytes = n_bytes,
+                                   .offset = (free_from + PROTOCOL_DATA_ALIGNMENT - 1) /
+                                             PROTOCOL_DATA_ALIGNMENT * PROTOCOL_DATA_ALIGNMENT};
+    CHECK(part->offset + n_bytes <= work->job->result_bytes);
     answer->n_parts++;
-    *out = part;
-    return STATUS_OK;
+    return part;
 }
 
-static enum status add_image(struct work *work, const struct image *image,
-                             struct protocol_part **out, struct error *err)
+static enum status add_image(struct work *work, const struct image *image, uint32_t frame,
+                             uint32_t timestamp_s, struct error *err)
 {
     struct patches_plan plan;
     enum status st = patches_plan(image->width, image->height, work->job->max_tokens, &plan, err);
-    if (st == STATUS_OK)
-        st = place_part(work, plan.n_bytes, out, err);
     if (st != STATUS_OK)
         return st;
-    (*out)->n_tokens = plan.n_tokens;
-    (*out)->grid_width = plan.grid_width;
-    (*out)->grid_height = plan.grid_height;
-    patches_write(image, &plan, work->result + (*out)->offset);
+    struct protocol_part *part = place_part(work, plan.n_bytes);
+    part->n_tokens = plan.n_tokens;
+    part->grid_width = plan.grid_width;
+    part->grid_height = plan.grid_height;
+    part->frame = frame;
+    part->timestamp_s = timestamp_s;
+    patches_write(image, &plan, work->result + part->offset);
     return STATUS_OK;
 }
 
 static enum status do_image(struct work *work, struct error *err)
 {
     struct image image = {0};
-    struct protocol_part *part;
     enum status st = image_decode(work->bytes, work->job->n_bytes, work->job->max_pixels, &image,
                                   err);
     if (st == STATUS_OK)
-        st = add_image(work, &image, &part, err);
+        st = add_image(work, &image, 0, 0, err);
     image_finish(&image);
     return st;
 }
 
 static enum status take_frame(void *context, const struct video_frame *frame, struct error *err)
 {
-    struct protocol_part *part;
-    enum status st = add_image(context, &frame->image, &part, err);
-    if (st != STATUS_OK)
-        return st;
-    part->timestamp_s = frame->timestamp_s;
-    part->frame = frame->index;
-    return STATUS_OK;
+    return add_image(context, &frame->image, frame->index, frame->timestamp_s, err);
 }
 
 static enum status do_video(struct work *work, struct error *err)
@@ -93,11 +83,9 @@ static enum status do_audio(struct work *work, struct error *err)
     if (st != STATUS_OK)
         return st;
     struct audio_features_plan plan;
-    struct protocol_part *part;
     st = audio_features_plan(work->job->audio_form, n_samples, &plan, err);
-    if (st == STATUS_OK)
-        st = place_part(work, plan.n_bytes, &part, err);
     if (st == STATUS_OK) {
+        struct protocol_part *part = place_part(work, plan.n_bytes);
         part->n_tokens = plan.n_tokens;
         part->n_frames = plan.n_frames;
         audio_features_write(&plan, samples, n_samples, (float *)(work->result + part->offset));
