@@ -1,7 +1,10 @@
 /* model/audio.c - gemma4-model.md section 5.5. The units of a job: first all rows are subsampled,
- * CHUNK_ROWS at a time, then each layer goes over them, then the projections. Keys, values and the
+ * CHUNK_ROWS at a time, then each half of a layer (feed-forward and attention; convolution and
+ * feed-forward: as much work) goes over them, then the projections. Keys, values and the
  * convolution's input of a layer stay until the next layer writes over them, row by row: so the
  * rows before a chunk are always of its own layer.
+ * The ranks share the rows of each chunk, and give each other the keys, values and convolution's
+ * inputs of theirs, as rows look back; and, in the end, the soft tokens.
  * What does not depend on the audio (keys of distances, scales) is computed at creation.
  * Checked against the reference, layer by layer, by tests/model/test_audio.c. */
 #include "model/audio.h"
@@ -15,17 +18,19 @@
 #include "kernels/conformer.h"
 #include "model/encoder_linear.h"
 #include "model/encoder_weights.h"
+#include "tp/shard.h"
 
 enum {
-    CHUNK_ROWS = 64, // of a unit
-    N_BINS = 128,    // of mel
+    CHUNK_ROWS = 128,     // of a unit, all ranks together
+    SUBSAMPLED_ROWS = 32, // at a time: what is unfolded for them fits the caches
+    N_BINS = 128,         // of mel
     HALF_BINS = N_BINS / 2,
     QUARTER_BINS = N_BINS / 4,
     CONV_VALUES = 9, // 3 x 3
     MAX_FRAMES = 3000,
 };
 
-// Of one mapping. Rows are of the job, chunk buffers of a unit.
+// Of one mapping. Rows are of the job, chunk buffers of a unit. Of hidden a rank has its own alone.
 struct buffers {
     float *hidden;  // [rows, hidden_size]
     float *k, *v;   // [rows, hidden_size] of the layer
@@ -91,10 +96,11 @@ static size_t carve(const struct model_config *model, uint32_t max_frames, uint3
     const struct audio_config *a = &model->audio;
     size_t at = 0, rows = max_rows(max_frames, max_parts), dim = a->hidden_size;
     // The first convolution makes 2 n + 1 rows for n of the second.
-    size_t first_conv = (size_t)(2 * CHUNK_ROWS + 1) * HALF_BINS * a->subsampling_conv_channels[0];
-    size_t unfolded = (size_t)CHUNK_ROWS * QUARTER_BINS * CONV_VALUES *
+    size_t first_conv = (size_t)(2 * SUBSAMPLED_ROWS + 1) * HALF_BINS *
+                        a->subsampling_conv_channels[0];
+    size_t unfolded = (size_t)SUBSAMPLED_ROWS * QUARTER_BINS * CONV_VALUES *
                       a->subsampling_conv_channels[0];
-    size_t second_conv = (size_t)CHUNK_ROWS * QUARTER_BINS * a->subsampling_conv_channels[1];
+    size_t second_conv = (size_t)SUBSAMPLED_ROWS * QUARTER_BINS * a->subsampling_conv_channels[1];
     size_t narrow = (size_t)CHUNK_ROWS * larger(a->hidden_size, a->output_proj_dims);
     size_t wide = (size_t)CHUNK_ROWS * 4 * dim;
     narrow = narrow > second_conv ? narrow : second_conv;
@@ -127,6 +133,11 @@ uint32_t audio_n_tokens(const struct encoder_part *part)
     return halved(halved(part->n_frames));
 }
 
+static uint32_t count_stages(const struct audio_config *config)
+{
+    return 2 * config->num_hidden_layers + 2;
+}
+
 static uint32_t count_chunks(uint32_t n_rows)
 {
     return (n_rows + CHUNK_ROWS - 1) / CHUNK_ROWS;
@@ -138,7 +149,7 @@ uint32_t audio_count_units(const struct audio_config *config, const struct encod
     uint32_t n_rows = 0;
     for (uint32_t i = 0; i < n_parts; i++)
         n_rows += audio_n_tokens(&parts[i]);
-    return count_chunks(n_rows) * (config->num_hidden_layers + 2);
+    return count_chunks(n_rows) * count_stages(config);
 }
 
 // [channels, taps] becomes [taps, channels].
@@ -273,13 +284,36 @@ void audio_begin(struct audio *audio, const struct encoder_part *parts, uint32_t
     audio->next_unit = 0;
 }
 
-// Rows of the job that a unit computes.
+// Rows of the job that a unit computes, and those among them that are this rank's, maybe none.
 struct chunk {
+    uint32_t begin, end;
     uint32_t first, n;
 };
 
-// Rows [first, first + n) of one clip: two convolutions, each with its norm and ReLU, and a
-// projection.
+static struct chunk chunk_of(const struct audio *audio, uint32_t number)
+{
+    const struct tp_comm *comm = audio->c.comm;
+    uint32_t n_rows = audio->first_rows[audio->n_parts], first, last;
+    uint32_t begin = number * CHUNK_ROWS, end = smaller(begin + CHUNK_ROWS, n_rows);
+    shard_range(end - begin, tp_rank(comm), tp_world_size(comm), &first, &last);
+    return (struct chunk){.begin = begin, .end = end, .first = begin + first, .n = last - first};
+}
+
+// Every rank gets the others' rows of a chunk, in rows [rows of the job, dim].
+static enum status share_rows(struct audio *audio, const struct chunk *chunk, float *rows,
+                              uint32_t dim, struct error *err)
+{
+    size_t offsets[9] = {0}, row_bytes = dim * sizeof(float);
+    uint32_t world_size = tp_world_size(audio->c.comm), first, last;
+    for (uint32_t rank = 0; rank < world_size; rank++) {
+        shard_range(chunk->end - chunk->begin, rank, world_size, &first, &last);
+        offsets[rank + 1] = last * row_bytes;
+    }
+    return tp_all_gather(audio->c.comm, rows + (size_t)chunk->begin * dim, offsets, err);
+}
+
+// Rows [first, first + n) of one clip, at most SUBSAMPLED_ROWS: two convolutions, each with its
+// norm and ReLU, and a projection.
 static void subsample_clip(struct audio *audio, const struct encoder_part *part, uint32_t first,
                            uint32_t n, float *out)
 {
@@ -316,13 +350,14 @@ static void subsample_clip(struct audio *audio, const struct encoder_part *part,
 
 static void subsample(struct audio *audio, const struct chunk *chunk)
 {
-    uint32_t end = chunk->first + chunk->n;
-    for (uint32_t i = 0; i < audio->n_parts; i++) {
-        uint32_t first = larger(chunk->first, audio->first_rows[i]);
-        uint32_t last = smaller(end, audio->first_rows[i + 1]);
-        if (first < last)
-            subsample_clip(audio, &audio->parts[i], first - audio->first_rows[i], last - first,
-                           audio->b.hidden + (size_t)first * audio->config->hidden_size);
+    size_t dim = audio->config->hidden_size;
+    uint32_t end = chunk->first + chunk->n, part = 0;
+    for (uint32_t first = chunk->first, n; first < end; first += n) {
+        while (first >= audio->first_rows[part + 1])
+            part++;
+        uint32_t begin = audio->first_rows[part];
+        n = smaller(smaller(end, audio->first_rows[part + 1]) - first, SUBSAMPLED_ROWS);
+        subsample_clip(audio, &audio->parts[part], first - begin, n, audio->b.hidden + first * dim);
     }
 }
 
@@ -341,7 +376,22 @@ static void feed_forward(struct audio *audio, const struct audio_feed_forward_we
     ops->residual_norm(hidden, b->narrow, half_norm, n, dim, eps, 1, stream);
 }
 
-static void attention(struct audio *audio, uint32_t l, const struct chunk *chunk, float *hidden)
+static void project_heads(struct audio *audio, const struct audio_layer_weights *w,
+                          const struct chunk *chunk, const float *hidden)
+{
+    const struct ops *ops = audio->c.ops;
+    struct device_stream *stream = audio->c.stream;
+    const struct buffers *b = &audio->b;
+    uint32_t dim = audio->config->hidden_size, n = chunk->n;
+    size_t at = (size_t)chunk->first * dim;
+    ops->rmsnorm(b->normed, dim, hidden, dim, w->norm_pre_attn, n, dim, audio->config->rms_norm_eps,
+                 stream);
+    encoder_linear_run(&w->q_proj, b->wide, b->normed, b->clamped, n, ops, stream);
+    encoder_linear_run(&w->k_proj, b->k + at, b->normed, b->clamped, n, ops, stream);
+    encoder_linear_run(&w->v_proj, b->v + at, b->normed, b->clamped, n, ops, stream);
+}
+
+static void attend(struct audio *audio, uint32_t l, const struct chunk *chunk, float *hidden)
 {
     const struct audio_config *config = audio->config;
     const struct audio_layer_weights *w = &audio->weights->layers[l];
@@ -350,11 +400,6 @@ static void attention(struct audio *audio, uint32_t l, const struct chunk *chunk
     const struct buffers *b = &audio->b;
     uint32_t dim = config->hidden_size, n = chunk->n;
     size_t at = (size_t)chunk->first * dim;
-    float eps = config->rms_norm_eps;
-    ops->rmsnorm(b->normed, dim, hidden, dim, w->norm_pre_attn, n, dim, eps, stream);
-    encoder_linear_run(&w->q_proj, b->wide, b->normed, b->clamped, n, ops, stream);
-    encoder_linear_run(&w->k_proj, b->k + at, b->normed, b->clamped, n, ops, stream);
-    encoder_linear_run(&w->v_proj, b->v + at, b->normed, b->clamped, n, ops, stream);
     const struct relative_keys keys = {
         .n_heads = config->num_attention_heads,
         .head_dim = head_dim(config),
@@ -367,10 +412,44 @@ static void attention(struct audio *audio, uint32_t l, const struct chunk *chunk
     ops->relative_attention(b->narrow, b->wide, b->k + at, b->v + at, b->ages + chunk->first, &keys,
                             n, stream);
     encoder_linear_run(&w->post, b->normed, b->narrow, b->clamped, n, ops, stream);
-    ops->residual_norm(hidden, b->normed, w->norm_post_attn, n, dim, eps, 1, stream);
+    ops->residual_norm(hidden, b->normed, w->norm_post_attn, n, dim, config->rms_norm_eps, 1,
+                       stream);
 }
 
-static void convolution(struct audio *audio, uint32_t l, const struct chunk *chunk, float *hidden)
+// feed_forward1 and attention.
+static enum status first_half(struct audio *audio, uint32_t l, const struct chunk *chunk,
+                              struct error *err)
+{
+    const struct audio_layer_weights *w = &audio->weights->layers[l];
+    uint32_t dim = audio->config->hidden_size;
+    float *hidden = audio->b.hidden + (size_t)chunk->first * dim;
+    if (chunk->n > 0) {
+        feed_forward(audio, &w->feed_forward1, audio->half_norms + (size_t)l * 2 * dim, hidden,
+                     chunk->n);
+        project_heads(audio, w, chunk, hidden);
+    }
+    enum status st = share_rows(audio, chunk, audio->b.k, dim, err);
+    if (st == STATUS_OK)
+        st = share_rows(audio, chunk, audio->b.v, dim, err);
+    if (st == STATUS_OK && chunk->n > 0)
+        attend(audio, l, chunk, hidden);
+    return st;
+}
+
+static void begin_convolution(struct audio *audio, const struct audio_layer_weights *w,
+                              const struct chunk *chunk, const float *hidden)
+{
+    const struct ops *ops = audio->c.ops;
+    struct device_stream *stream = audio->c.stream;
+    const struct buffers *b = &audio->b;
+    uint32_t dim = audio->config->hidden_size, n = chunk->n;
+    ops->rmsnorm(b->normed, dim, hidden, dim, w->pre_layer_norm, n, dim,
+                 audio->config->rms_norm_eps, stream);
+    encoder_linear_run(&w->linear_start, b->wide, b->normed, b->clamped, n, ops, stream);
+    ops->gated_linear(b->conv_in + (size_t)chunk->first * dim, b->wide, n, dim, stream);
+}
+
+static void convolve(struct audio *audio, uint32_t l, const struct chunk *chunk, float *hidden)
 {
     const struct audio_config *config = audio->config;
     const struct audio_layer_weights *w = &audio->weights->layers[l];
@@ -378,31 +457,33 @@ static void convolution(struct audio *audio, uint32_t l, const struct chunk *chu
     struct device_stream *stream = audio->c.stream;
     const struct buffers *b = &audio->b;
     uint32_t dim = config->hidden_size, n = chunk->n, taps = config->conv_kernel_size;
-    float *conv_in = b->conv_in + (size_t)chunk->first * dim;
-    float eps = config->rms_norm_eps;
-    ops->rmsnorm(b->normed, dim, hidden, dim, w->pre_layer_norm, n, dim, eps, stream);
-    encoder_linear_run(&w->linear_start, b->wide, b->normed, b->clamped, n, ops, stream);
-    ops->gated_linear(conv_in, b->wide, n, dim, stream);
-    ops->causal_conv(b->normed, conv_in, b->ages + chunk->first,
+    ops->causal_conv(b->normed, b->conv_in + (size_t)chunk->first * dim, b->ages + chunk->first,
                      audio->depthwise + (size_t)l * taps * dim, taps, n, dim, stream);
-    ops->rmsnorm(b->normed, dim, b->normed, dim, w->conv_norm, n, dim, eps, stream);
+    ops->rmsnorm(b->normed, dim, b->normed, dim, w->conv_norm, n, dim, config->rms_norm_eps,
+                 stream);
     ops->silu(b->normed, b->normed, (size_t)n * dim, stream);
     encoder_linear_run(&w->linear_end, b->narrow, b->normed, b->clamped, n, ops, stream);
     ops->add_rows(hidden, b->narrow, dim, n, dim, stream);
 }
 
-static void layer(struct audio *audio, uint32_t l, const struct chunk *chunk)
+// The convolution and feed_forward2.
+static enum status second_half(struct audio *audio, uint32_t l, const struct chunk *chunk,
+                               struct error *err)
 {
     const struct audio_layer_weights *w = &audio->weights->layers[l];
     uint32_t dim = audio->config->hidden_size;
     float *hidden = audio->b.hidden + (size_t)chunk->first * dim;
-    const float *half_norms = audio->half_norms + (size_t)l * 2 * dim;
-    feed_forward(audio, &w->feed_forward1, half_norms, hidden, chunk->n);
-    attention(audio, l, chunk, hidden);
-    convolution(audio, l, chunk, hidden);
-    feed_forward(audio, &w->feed_forward2, half_norms + dim, hidden, chunk->n);
+    if (chunk->n > 0)
+        begin_convolution(audio, w, chunk, hidden);
+    enum status st = share_rows(audio, chunk, audio->b.conv_in, dim, err);
+    if (st != STATUS_OK || chunk->n == 0)
+        return st;
+    convolve(audio, l, chunk, hidden);
+    feed_forward(audio, &w->feed_forward2, audio->half_norms + ((size_t)l * 2 + 1) * dim, hidden,
+                 chunk->n);
     audio->c.ops->rmsnorm(hidden, dim, hidden, dim, w->norm_out, chunk->n, dim,
                           audio->config->rms_norm_eps, audio->c.stream);
+    return STATUS_OK;
 }
 
 static void observe(const struct audio *audio, const char *stage, uint32_t l, const float *rows,
@@ -412,7 +493,7 @@ static void observe(const struct audio *audio, const char *stage, uint32_t l, co
         audio->c.observe(audio->c.observe_context, stage, l, rows, n_rows, dim);
 }
 
-static void finish(struct audio *audio, const struct chunk *chunk)
+static void project(struct audio *audio, const struct chunk *chunk)
 {
     const struct audio_config *config = audio->config;
     const struct audio_weights *w = audio->weights;
@@ -429,28 +510,40 @@ static void finish(struct audio *audio, const struct chunk *chunk)
                 stream);
 }
 
-static void run_unit(struct audio *audio, uint32_t number)
+static enum status run_stage(struct audio *audio, uint32_t stage, const struct chunk *chunk,
+                             struct error *err)
 {
-    const struct audio_config *config = audio->config;
-    uint32_t stage = number / audio->n_chunks, n_rows = audio->first_rows[audio->n_parts];
-    struct chunk chunk = {.first = number % audio->n_chunks * CHUNK_ROWS};
-    chunk.n = smaller(CHUNK_ROWS, n_rows - chunk.first);
+    if (stage > 0 && stage <= 2 * audio->config->num_hidden_layers)
+        return stage % 2 == 1 ? first_half(audio, (stage - 1) / 2, chunk, err)
+                              : second_half(audio, (stage - 1) / 2, chunk, err);
+    if (stage == 0 && chunk->n > 0)
+        subsample(audio, chunk);
     if (stage == 0)
-        subsample(audio, &chunk);
-    else if (stage <= config->num_hidden_layers)
-        layer(audio, stage - 1, &chunk);
-    else
-        finish(audio, &chunk);
-    if (chunk.first + chunk.n == n_rows && stage <= config->num_hidden_layers)
-        observe(audio, stage == 0 ? "subsampled" : "layer", stage ? stage - 1 : 0, audio->b.hidden,
-                n_rows, config->hidden_size);
+        return STATUS_OK;
+    if (chunk->n > 0)
+        project(audio, chunk);
+    return share_rows(audio, chunk, audio->b.out, audio->c.config->hidden_size, err);
 }
 
-void audio_run(struct audio *audio, uint32_t n_units)
+static enum status run_unit(struct audio *audio, uint32_t number, struct error *err)
 {
-    CHECK(n_units <= audio->n_chunks * (audio->config->num_hidden_layers + 2) - audio->next_unit);
-    for (; n_units > 0; n_units--)
-        run_unit(audio, audio->next_unit++);
+    uint32_t stage = number / audio->n_chunks, n_rows = audio->first_rows[audio->n_parts];
+    struct chunk chunk = chunk_of(audio, number % audio->n_chunks);
+    enum status st = run_stage(audio, stage, &chunk, err);
+    bool whole = st == STATUS_OK && chunk.end == n_rows && stage % 2 == 0;
+    if (whole && stage < count_stages(audio->config) - 1)
+        observe(audio, stage == 0 ? "subsampled" : "layer", stage > 0 ? stage / 2 - 1 : 0,
+                audio->b.hidden, n_rows, audio->config->hidden_size);
+    return st;
+}
+
+enum status audio_run(struct audio *audio, uint32_t n_units, struct error *err)
+{
+    CHECK(n_units <= audio->n_chunks * count_stages(audio->config) - audio->next_unit);
+    enum status st = STATUS_OK;
+    for (; n_units > 0 && st == STATUS_OK; n_units--)
+        st = run_unit(audio, audio->next_unit++, err);
+    return st;
 }
 
 const float *audio_output(const struct audio *audio)

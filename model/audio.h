@@ -3,8 +3,7 @@
  *
  * Rows are points in time, of which four frames make one; the rows of a job's clips stand behind
  * each other. A row needs nothing of later rows and, in a layer, of at most a dozen before it, so a
- * unit is some rows of one layer, in order. Every rank computes all of them: what would be shared
- * is little (30 s of audio are 750 rows). */
+ * unit is some rows of half a layer, in order. */
 #ifndef GEMMAD_MODEL_AUDIO_H
 #define GEMMAD_MODEL_AUDIO_H
 
@@ -21,7 +20,7 @@ NODISCARD enum status audio_create(const struct encoder_config *config, struct a
                                    struct error *err);
 void audio_destroy(struct audio *audio); /* NULL is fine */
 void audio_begin(struct audio *audio, const struct encoder_part *parts, uint32_t n_parts);
-void audio_run(struct audio *audio, uint32_t n_units);
+NODISCARD enum status audio_run(struct audio *audio, uint32_t n_units, struct error *err);
 const float *audio_output(const struct audio *audio);
 
 #endif

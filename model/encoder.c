@@ -133,10 +133,8 @@ enum status encoder_run(struct encoder *encoder, uint32_t n_units, struct error 
     CHECK(encoder->form != NO_ENCODER);
     if (encoder->form == VISION_TOWER)
         return vision_run(encoder->vision, n_units, err);
-    if (encoder->form == UNIFIED)
-        return unified_run(encoder->unified, n_units, err);
-    audio_run(encoder->audio, n_units);
-    return STATUS_OK;
+    return encoder->form == AUDIO_TOWER ? audio_run(encoder->audio, n_units, err)
+                                        : unified_run(encoder->unified, n_units, err);
 }
 
 const float *encoder_output(const struct encoder *encoder)
