@@ -96,14 +96,22 @@ static struct turn turn_of(unsigned orientation, uint32_t width, uint32_t height
 {
     const ptrdiff_t w = width, h = height, last = w * h - 1;
     switch (orientation) {
-    case 2: return (struct turn){width, height, w - 1, -1, w};
-    case 3: return (struct turn){width, height, last, -1, -w};
-    case 4: return (struct turn){width, height, last - (w - 1), 1, -w};
-    case 5: return (struct turn){height, width, 0, h, 1};
-    case 6: return (struct turn){height, width, h - 1, h, -1};
-    case 7: return (struct turn){height, width, last, -h, -1};
-    case 8: return (struct turn){height, width, last - (h - 1), -h, 1};
-    default: return (struct turn){width, height, 0, 1, w};
+    case 2:
+        return (struct turn){width, height, w - 1, -1, w};
+    case 3:
+        return (struct turn){width, height, last, -1, -w};
+    case 4:
+        return (struct turn){width, height, last - (w - 1), 1, -w};
+    case 5:
+        return (struct turn){height, width, 0, h, 1};
+    case 6:
+        return (struct turn){height, width, h - 1, h, -1};
+    case 7:
+        return (struct turn){height, width, last, -h, -1};
+    case 8:
+        return (struct turn){height, width, last - (h - 1), -h, 1};
+    default:
+        return (struct turn){width, height, 0, 1, w};
     }
 }
 

@@ -2,7 +2,7 @@
  * and smooth upsampling. Never scaled down while decoding: the result would differ.
  * Four channels are taken as inverted CMYK, whether Adobe's marker is there or not, as Pillow
  * does. What libjpeg only warns of (bad codes, bytes between markers) is accepted, as Pillow does;
- * a file without bytes for its last row is not. One without an end marker behind it is.
+ * a file that ends before its end marker is not.
  * A progressive file makes the decoder keep all coefficients, at most 8 bytes a pixel, and go over
  * them once a scan: both are bounded. */
 #include <setjmp.h>

@@ -1,4 +1,5 @@
-/* media/patches.h - an RGB image as the patches that the vision encoder takes (gemma4-model.md 5.1).
+/* media/patches.h - an RGB image as the patches that the vision encoder takes
+ * (gemma4-model.md 5.1).
  *
  * The image is resized, keeping its shape as nearly as whole soft tokens allow, to as many of them
  * as the budget holds; small images are enlarged. Thread: any; plain values. */
