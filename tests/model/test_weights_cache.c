@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "model/checkpoint.h"
+#include "model/encoder_weights.h"
 #include "model/weights.h"
 #include "model/weights_cache.h"
 #include "model/weights_save.h"
@@ -343,5 +344,54 @@ TEST(savings_at_the_same_time_leave_one_whole_file)
         unload(&all[i]);
     unload(&mapped);
     unload(&packed);
+    remove_cache_folder(folder);
+}
+
+static struct encoder_weights *load_encoders(struct loaded *l, const char *folder, uint32_t rank)
+{
+    struct error err = {0};
+    struct encoder_weights *weights = NULL;
+    const struct model_load_options options = {
+        .rank = rank,
+        .world_size = 2,
+        .compute = COMPUTE_BF16,
+        .weights = WEIGHTS_INT4, // encoders stay as they are
+        .cache_folders = {folder},
+        .cache_note = take_note,
+        .cache_context = l,
+    };
+    ASSERT_OK_ERR(encoder_weights_load(l->checkpoint, &options, l->stream, &weights, &err), err);
+    if (weights->saving)
+        weights_saving_wait(weights->saving);
+    return weights;
+}
+
+TEST(encoders_have_one_file_beside_the_texts_for_all_ranks)
+{
+    char *folder = new_cache_folder();
+    struct model_load_options format = {.world_size = 1, .compute = COMPUTE_BF16};
+    struct loaded text;
+    load_and_save(&text, golden_path("ple"), folder, &format);
+    struct encoder_weights *packed = load_encoders(&text, folder, 0);
+    expect_note(&text, "encoders-compute-bf16.weights\" bytes=");
+    text.notes[0] = '\0';
+    struct encoder_weights *mapped = load_encoders(&text, folder, 1);
+    expect_note(&text, "state=mapped");
+    ASSERT_EQ(mapped->memory.bytes, packed->memory.bytes);
+    ASSERT_EQ(encoder_weights_bytes(text.checkpoint, COMPUTE_BF16), packed->memory.bytes);
+    ASSERT_EQ(memcmp(mapped->memory.data, packed->memory.data, packed->memory.bytes), 0);
+    for (uint32_t i = 0; i < 2; i++) { // scalars are set either way
+        const struct encoder_weights *w = i == 0 ? packed : mapped;
+        ASSERT_EQ(w->vision.layers[2].down.matrix.dtype, DTYPE_BF16);
+        ASSERT(w->vision.layers[2].down.input_min < 0 && w->vision.layers[2].down.output_max > 0);
+        ASSERT(w->vision.layers[2].down.output_max < 1e6F);
+    }
+    struct loaded again;
+    load(&again, golden_path("ple"), folder, &format);
+    expect_note(&again, "state=mapped"); // the text's file is its own
+    encoder_weights_destroy(packed);
+    encoder_weights_destroy(mapped);
+    unload(&again);
+    unload(&text);
     remove_cache_folder(folder);
 }
