@@ -103,10 +103,10 @@ static enum status check_members(struct reader *r, const struct json_value *obje
         while (names[k] &&
                (strlen(names[k]) != m->key_length || memcmp(names[k], m->key, m->key_length) != 0))
             k++;
-        char field[128];
-        snprintf(field, sizeof field, "%s%s%s", above, above[0] ? "." : "", m->key);
         if (!names[k] && m->value.type != JSON_NULL)
-            return wrong(r, field, "no such field, or not supported");
+            return error_set(r->err, STATUS_INVALID_ARGUMENT,
+                             "messages[%u].content[%u].%s%s%s: no such field, or not supported",
+                             r->message, r->part, above, above[0] ? "." : "", m->key);
     }
     return STATUS_OK;
 }

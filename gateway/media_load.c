@@ -75,7 +75,7 @@ static enum status load(const struct media_source *source, const struct gateway_
                      source->field);
 }
 
-uint32_t media_n_tokens(const struct media *media)
+static uint32_t count_tokens(const struct media *media)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < media->n_parts; i++)
@@ -92,7 +92,7 @@ enum status media_list_load(struct media_list *out, const struct media_sources *
         enum status st = load(&sources->items[i], model, &out->items[i], err);
         if (st == STATUS_OK) {
             out->n = i + 1;
-            n_tokens += media_n_tokens(out->items[i]);
+            n_tokens += count_tokens(out->items[i]);
             if (n_tokens >= model->max_positions)
                 st = error_set(err, STATUS_INVALID_ARGUMENT,
                                "%s: with it there are %llu tokens of media, but %u is the most for "

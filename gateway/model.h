@@ -16,7 +16,6 @@
 #include "text/tokenizer.h"
 
 struct media_decoder; /* media/decoder.h */
-struct media_fetcher; /* gateway/media_fetch.h */
 
 /* The ids that stand for media in a prompt, by their names in config.json; or TOKEN_NONE. */
 struct media_token_ids {
@@ -41,8 +40,7 @@ struct gateway_model {
     size_t n_stop_ids;
     const uint32_t *soft_token_ids; /* placeholders that only media may put into a prompt */
     size_t n_soft_token_ids;
-    struct media_decoder *media_decoder; /* NULL: media are not served, and media_token_ids unused */
-    struct media_fetcher *media_fetcher; /* NULL: addresses are refused */
+    struct media_decoder *media_decoder; /* NULL: no media, and media_token_ids are unused */
     struct media_token_ids media_token_ids;
     uint32_t image_max_tokens; /* of an image whose request does not say: struct media_wish */
     size_t media_max_bytes;    /* of one file; 0: no limit but a request's own */
