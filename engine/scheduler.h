@@ -92,7 +92,8 @@ bool scheduler_has_run(const struct sequence *sequence);
 
 /* How long what is not decoding may make a step. In a step with decode rows, prefill rows and units
  * of encoding together take at most shared_ns at the given costs, but a few go on unless it is 0;
- * with encoding alone, units take at most alone_ns. Whatever it says, the same tokens come. */
+ * without decode rows or such a limit, units take at most alone_ns. Whatever it says, the same
+ * tokens come. */
 struct scheduler_budget {
     uint64_t shared_ns;  /* UINT64_MAX: no limit */
     uint64_t alone_ns;   /* likewise */
