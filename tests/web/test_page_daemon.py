@@ -8,7 +8,7 @@ import sys
 
 import chromium
 from chromium import ENTER, Browser
-from test_page import IDLE, ask, shots
+from test_page import GIVE, IDLE, PNG, ask, shots
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "serving"))
 from daemon import TESTS, Daemon  # noqa: E402
@@ -52,6 +52,18 @@ def main():
         )
         report.check("figures", "tokens/s" in browser.text(".figures"), browser.text(".figures"))
         browser.screenshot(shots() / "daemon.png")
+        browser.click("#new")
+        browser.run(GIVE, PNG, "dot.png", "image/png", "paste")
+        browser.wait("return files.length === 1")
+        ask(browser, "What is this?", 1)
+        n_prompt = browser.run("return turns.at(-1).usage.prompt_tokens")
+        report.check(
+            "an image goes with a message",
+            n_prompt > 64 and not browser.text(".problem p"),
+            (n_prompt, browser.text(".problem p")),
+        )
+        browser.click("#new")
+        ask(browser, "Name three rivers.", 1)
         browser.run(
             "document.getElementById('max_tokens').value = 4000; document.getElementById('seed').value = ''"
         )
