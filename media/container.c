@@ -16,7 +16,7 @@
 static const char decoder_names[] =
     "h264,hevc,vp8,vp9,libdav1d,mpeg4,gif,"
     "pcm_u8,pcm_s16le,pcm_s24le,pcm_s32le,pcm_f32le,pcm_f64le,pcm_alaw,pcm_mulaw,"
-    "mp3float,flac,opus,vorbis,aac";
+    "mp3float,flac,alac,opus,vorbis,aac";
 
 struct beginning {
     size_t at;

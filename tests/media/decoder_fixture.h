@@ -54,7 +54,7 @@ static const struct {
     {"tone_float.wav", MEDIA_AUDIO},  {"tone.mp3", MEDIA_AUDIO},
     {"tone.flac", MEDIA_AUDIO},       {"tone_opus.ogg", MEDIA_AUDIO},
     {"tone_vorbis.ogg", MEDIA_AUDIO}, {"tone.m4a", MEDIA_AUDIO},
-    {"tone.webm", MEDIA_AUDIO},
+    {"tone.webm", MEDIA_AUDIO},       {"tone_alac.m4a", MEDIA_AUDIO},
 };
 
 #endif

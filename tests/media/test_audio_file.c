@@ -19,8 +19,9 @@ static const struct {
     const char *name;
     float amplitude; // of stereo files one channel is silent
 } tones[] = {
-    {"tone.wav", 0.25f},      {"tone_float.wav", 0.5f},   {"tone.mp3", 0.25f}, {"tone.flac", 0.25f},
-    {"tone_opus.ogg", 0.25f}, {"tone_vorbis.ogg", 0.25f}, {"tone.m4a", 0.25f}, {"tone.webm", 0.25f},
+    {"tone.wav", 0.25f},  {"tone_float.wav", 0.5f}, {"tone.mp3", 0.25f},
+    {"tone.flac", 0.25f}, {"tone_opus.ogg", 0.25f}, {"tone_vorbis.ogg", 0.25f},
+    {"tone.m4a", 0.25f},  {"tone.webm", 0.25f},     {"tone_alac.m4a", 0.25f},
 };
 
 TEST(every_format_gives_the_tone)

@@ -88,6 +88,7 @@ def main():
     audio("tone_opus.ogg", "libopus", 48000)
     audio("tone_vorbis.ogg", "vorbis", 44100, codec_options={"strict": "experimental"})
     audio("tone.m4a", "aac", 44100)
+    audio("tone_alac.m4a", "alac", 44100)
     audio("tone.webm", "libopus", 48000)
 
 
