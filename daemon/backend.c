@@ -23,7 +23,7 @@ static enum status map_media(struct backend *backend, int fd, size_t bytes, stru
 {
     if (bytes == 0)
         return STATUS_OK;
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
     if (memory == MAP_FAILED)
         return error_set(err, STATUS_INTERNAL, "media file: mmap: %s", strerror(errno));
     backend->media = memory;

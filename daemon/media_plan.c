@@ -34,8 +34,9 @@ enum status media_plan_limits(const struct daemon_config *config, const struct m
     limits->max_job_patches = MAX_PATCHES;
     limits->max_job_frames = MAX_FRAMES;
     limits->media_bytes = MEDIA_FILE_BYTES;
-    if (model->bidirectional_images && limits->max_rows < MEDIA_MAX_IMAGE_TOKENS)
-        limits->max_rows = MEDIA_MAX_IMAGE_TOKENS;
+    uint32_t block_rows = MEDIA_MAX_IMAGE_TOKENS + limits->max_slots; // beside all decode rows
+    if (model->bidirectional_images && limits->max_rows < block_rows)
+        limits->max_rows = block_rows;
     return STATUS_OK;
 }
 
