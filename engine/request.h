@@ -61,11 +61,11 @@ struct request {
     bool split_reasoning;
     uint32_t thinking_budget; /* with split_reasoning: reasoning tokens, then the channel is closed
                                  for the model; or REQUEST_NO_THINKING_BUDGET */
-    const struct request_part *parts; /* [n_parts], first ascending; the prompt has placeholders there
-                                         and nowhere else */
+    const struct request_part *parts; /* [n_parts], first ascending; the prompt has placeholders
+                                         there and nowhere else */
     size_t n_parts;
-    struct grammar *grammar;  /* of the answer, not of the thinking; the engine takes a reference of
-                                 its own. NULL: any text */
+    struct grammar *grammar; /* of the answer, not of the thinking; the engine takes a reference of
+                                its own. NULL: any text */
 };
 
 enum finish_reason { FINISH_STOP, FINISH_LENGTH, FINISH_ABORT, FINISH_TIME_LIMIT };

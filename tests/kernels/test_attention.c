@@ -11,7 +11,7 @@ struct attention_case {
     uint32_t page_tokens, window;
     uint32_t n_seqs;
     uint32_t first[MAX_SEQS], n_rows[MAX_SEQS]; // of each sequence
-    uint32_t block, n_block; // rows of the case that see each other; 0: none
+    uint32_t block, n_block;                    // rows of the case that see each other; 0: none
 };
 
 static const struct attention_case cases[] = {
@@ -144,8 +144,8 @@ static void free_inputs(struct attention_inputs *in)
 
 enum { MAX_ROWS = 4096 };
 
-// The last position that each row of a call sees. Rows [block, block + n_block) of the case stand in
-// one sequence.
+// The last position that each row of a call sees. Rows [block, block + n_block) of the case stand
+// in one sequence.
 static const uint32_t *see_blocks(const struct attention_case *c, size_t first,
                                   const struct attention_batch *batch, uint32_t *last)
 {
