@@ -8,6 +8,10 @@
 #include "base/mem.h"
 #include "media/decoder.h"
 
+/* Decoded media of all requests that wait to be encoded. Threads that decode at the same time may
+ * go beyond it by a file each. */
+#define MAX_LIVE_BYTES ((size_t)2 << 30)
+
 static enum status check_kind(const struct media_source *source, const struct gateway_model *model,
                               struct error *err)
 {
@@ -22,6 +26,10 @@ static enum status check_kind(const struct media_source *source, const struct ga
     if (ids[source->kind] == TOKEN_NONE)
         return error_set(err, STATUS_UNIMPLEMENTED, "%s: the model takes no %s", source->field,
                          media_kind_name(source->kind));
+    if (media_live_bytes() > MAX_LIVE_BYTES)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED,
+                         "%s: too many images, videos and clips are waiting to be encoded",
+                         source->field);
     return STATUS_OK;
 }
 

@@ -15,7 +15,8 @@ struct media_list {
 
 /* INVALID_ARGUMENT: bytes that are no such thing, beyond a limit, or more soft tokens than fit a
  * prompt; UNIMPLEMENTED: the model or this server takes none of the kind; RESOURCE_EXHAUSTED: no
- * decoder came free. Errors begin with the source's field. On failure out needs no finish. */
+ * decoder came free, or too many decoded media wait already. Errors begin with the source's field.
+ * On failure out needs no finish. */
 NODISCARD enum status media_list_load(struct media_list *out, const struct media_sources *sources,
                                       const struct gateway_model *model, struct error *err);
 void media_list_finish(struct media_list *list);

@@ -45,5 +45,6 @@ struct media {
 struct media *media_create(enum media_kind kind, void *memory, size_t n_bytes);
 struct media *media_ref(struct media *media);
 void media_drop(struct media *media); /* NULL is fine */
+size_t media_live_bytes(void);        /* memory of all media that are not dropped yet */
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/mem.h"
 #include "gateway/generate_prompt.h"
@@ -433,6 +434,21 @@ TEST(media_beyond_what_the_server_takes_are_refused)
     f->model.media_decoder = NULL;
     ASSERT_EQ(make_text(f, "<|image|>"), STATUS_UNIMPLEMENTED);
     ASSERT_CONTAINS(f->err.message, "not served here");
+    close_fixture(f);
+}
+
+TEST(media_are_refused_while_too_many_wait)
+{
+    const size_t n = (size_t)3 << 30;
+    void *memory = mmap(NULL, n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ASSERT(memory != MAP_FAILED);
+    struct media *waiting = media_create(MEDIA_IMAGE, memory, n);
+    struct fixture *f = open_fixture("ple");
+    add_file(f, "image/png", "3");
+    ASSERT_EQ(make_text(f, "<|image|>"), STATUS_RESOURCE_EXHAUSTED);
+    ASSERT_CONTAINS(f->err.message, "media[0]: too many");
+    media_drop(waiting);
+    ASSERT_OK_ERR(make_text(f, "<|image|>"), f->err);
     close_fixture(f);
 }
 
