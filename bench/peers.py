@@ -13,6 +13,7 @@ weights from a folder, as it does by default. llama.cpp and vLLM run all layers 
 gemmad only those whose keys and values somebody will read: the table counts tokens, not work.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -29,6 +30,7 @@ EXAMPLES = """examples:
   bench/peers.py MODEL_DIR --work /var/tmp/peers --quick          under 6 minutes when ready
   bench/peers.py MODEL_DIR --work /var/tmp/peers --prompts 512,4096 --rounds 5
   bench/peers.py MODEL_DIR --work /var/tmp/peers --formats bf16 --long    also behind 32k tokens
+  bench/peers.py MODEL_DIR --work /var/tmp/peers --quick --busy 1         while another program runs
   bench/peers.py MODEL_DIR --work /var/tmp/peers --quick --isa avx2       as if there were no AVX-512
 """
 PEERS = {"llama": "llama.cpp", "vllm": "vLLM"}
@@ -189,7 +191,8 @@ def table_row(results, gemmad, weights, what, peers):
 def report(options, results, gemmad, loads):
     """The table, as markdown; also writes peers.json."""
     document = {"cpu": cpu_name(), "isa": options.isa, "threads": options.threads,
-                "world_size": options.world_size, "context": options.context, "new": options.new,
+                "world_size": options.world_size, "busy": options.busy,
+                "context": options.context, "new": options.new,
                 "packages": [peers_install.LLAMA_PACKAGE, peers_install.VLLM_PACKAGE],
                 "load_average_before_each_round": loads, "read_gb_s": gemmad.read_gb_s,
                 "results": results, "roofline": gemmad.roofline}
@@ -198,8 +201,9 @@ def report(options, results, gemmad, loads):
     part.rename(options.work / "peers.json")
     peers = [peer for peer in PEERS if peer in results]
     lines = [f"{cpu_name()}; {options.threads} threads (gemmad: world size {options.world_size}), "
-             f"kernels: {options.isa}; rounds: {options.rounds}, medians. Load average before "
-             f"a round: up to {max(loads, default=0):.1f}. A plain read: "
+             f"kernels: {options.isa}, busy processes beside: {options.busy}; rounds: "
+             f"{options.rounds}, medians. Load average before a round: up to "
+             f"{max(loads, default=0):.1f}. A plain read: "
              f"{statistics.median(gemmad.read_gb_s or [0]):.1f} GB/s.", "",
              "| tokens/s | weights | gemmad |" +
              "".join(f" {PEERS[p]} | ratio |" for p in peers) + " of the roofline |",
@@ -211,6 +215,18 @@ def report(options, results, gemmad, loads):
         lines += [table_row(results, gemmad, weights, what, peers) for weights in options.formats
                   if any(median(results, program, weights, what) for program in results)]
     return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def busy_beside(n):
+    """n processes that only take a core each, as long as the block runs."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 def measure_all(options, programs, results, loads):
@@ -230,7 +246,8 @@ def measure_all(options, programs, results, loads):
                     continue
                 say(f"{weights}, {title}: {name}")
                 try:
-                    found = getattr(program, method)(weights)
+                    with busy_beside(options.busy):
+                        found = getattr(program, method)(weights)
                 except Failed as why:
                     say(f"left out: {why}")
                     continue
@@ -265,6 +282,8 @@ def parse():
     parser.add_argument("--long", action="store_true",
                         help=f"also decode behind {LONG_CONTEXTS[0]} and {LONG_CONTEXTS[1]} tokens, "
                         "which takes minutes for each program and format")
+    parser.add_argument("--busy", type=int, default=0, metavar="N",
+                        help="beside N processes that take a core each (0)")
     parser.add_argument("--isa", choices=("native", "avx2"), default="native",
                         help="avx2: gemmad and llama.cpp without AVX-512 (native)")
     options = parser.parse_args()
