@@ -148,7 +148,7 @@ enum status image_decode(const unsigned char *bytes, size_t n_bytes, uint64_t ma
 {
     static image_decode_fn *const decoders[] = {image_jpeg_decode, image_png_decode,
                                                 image_webp_decode, image_gif_decode};
-    struct image_info info;
+    struct image_info info = {0};
     enum status st = image_probe(bytes, n_bytes, &info, err);
     if (st != STATUS_OK)
         return st;
