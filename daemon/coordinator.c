@@ -106,6 +106,22 @@ static void on_drain_rpc(void *context)
     tell_main(c);
 }
 
+// Placeholders of what the model has no encoder for are none.
+static struct media_token_ids media_ids(const struct model_config *model)
+{
+    bool images = encoder_exists(model, ENCODER_VISION);
+    bool audio = encoder_exists(model, ENCODER_AUDIO);
+    return (struct media_token_ids){
+        .image_token_id = images ? model->image_token_id : TOKEN_NONE,
+        .video_token_id = images ? model->video_token_id : TOKEN_NONE,
+        .audio_token_id = audio ? model->audio_token_id : TOKEN_NONE,
+        .boi_token_id = model->boi_token_id,
+        .eoi_token_id = model->eoi_token_id,
+        .boa_token_id = model->boa_token_id,
+        .eoa_token_id = model->eoa_token_id,
+    };
+}
+
 static struct gateway_model describe_model(const struct coordinator *c)
 {
     const struct model_config *model = checkpoint_config(c->plan->checkpoint);
@@ -128,13 +144,7 @@ static struct gateway_model describe_model(const struct coordinator *c)
         .soft_token_ids = c->text->soft_token_ids,
         .n_soft_token_ids = c->text->n_soft_token_ids,
         .media_decoder = c->media,
-        .media_token_ids = {.image_token_id = model->image_token_id,
-                            .video_token_id = model->video_token_id,
-                            .audio_token_id = model->audio_token_id,
-                            .boi_token_id = model->boi_token_id,
-                            .eoi_token_id = model->eoi_token_id,
-                            .boa_token_id = model->boa_token_id,
-                            .eoa_token_id = model->eoa_token_id},
+        .media_token_ids = media_ids(model),
         .image_max_tokens = c->config->media_tokens ? c->config->media_tokens
                                                     : model->vision_soft_tokens_per_image,
         .media_max_bytes = c->config->media_max_file,
