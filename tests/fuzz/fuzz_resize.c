@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         sides[i] = 1 + (uint32_t)(data[2 * i] | data[2 * i + 1] << 8) % 3000;
     struct image image = {sides[0], sides[1], NULL};
     size_t n_in = (size_t)sides[0] * sides[1] * 3, n_out = (size_t)sides[2] * sides[3] * 3;
-    if (n_in > 1 << 18 || n_out > 1 << 18)
+    if (n_in > 1 << 15 || n_out > 1 << 15)
         return 0;
     image.pixels = malloc(n_in);
     for (size_t i = 0; i < n_in; i++)

@@ -12,7 +12,7 @@
 #include "media/image.h"
 #include "media/patches.h"
 
-enum { MAX_FILE_BYTES = 256 << 20 };
+enum { MAX_FILE_BYTES = 512 << 20 };
 
 static const uint64_t max_pixels = 8000 * 6000;
 
