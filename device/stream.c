@@ -2,13 +2,13 @@
  *
  * Numbers go up: a start (of a task), a finish, a barrier. Whoever waits spins on one for a
  * short time, then parks on a futex: decode steps run thousands of ops a second and must not pay
- * for a wake-up each. It never yields: beside a busy process a yield costs a whole slice (4 ms) at
- * each of a step's 600 waits, while a thread that parked is owed its time and has the core back at
- * once. So threads whose cores are shared end up running, and resting, together. A waiter announces
- * itself before it looks at the number for the last time, and a publisher looks for announced
- * waiters after it has changed the number (both sequentially consistent), so a wake-up is never
- * lost. The number of a start says how many threads take part. Who does not waits for a recall, a
- * number that goes up after a start with more threads than the one before. Checked by
+ * for a wake-up each. It never yields: beside a busy process a yield can cost a slice (4 ms) at
+ * any of a step's hundreds of waits, while a thread that parked is owed its time and has the core
+ * back at once. So threads whose cores are shared end up running, and resting, together. A waiter
+ * announces itself before it looks at the number for the last time, and a publisher looks for
+ * announced waiters after it has changed the number (both sequentially consistent), so a wake-up is
+ * never lost. The number of a start says how many threads take part. Who does not waits for a
+ * recall, a number that goes up after a start with more threads than the one before. Checked by
  * tests/device/test_stream.c, also under ThreadSanitizer. */
 #include "device/stream.h"
 
