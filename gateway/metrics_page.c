@@ -90,10 +90,12 @@ static void write_encoders(const struct engine_stats *stats, struct text_buffer 
                  stats->n_used_cache_rows, out);
 }
 
+// decoder: NULL where no media are served.
 static void write_decoder(struct media_decoder *decoder, struct text_buffer *out)
 {
-    struct media_decoder_stats stats;
-    media_decoder_get_stats(decoder, &stats);
+    struct media_decoder_stats stats = {0};
+    if (decoder)
+        media_decoder_get_stats(decoder, &stats);
     write_number("media_decoded_total", "counter", "Files that were decoded.",
                  (double)stats.n_decoded, out);
     write_number("media_rejected_total", "counter",
@@ -133,7 +135,6 @@ void metrics_write(struct gateway_state *state, struct text_buffer *out)
     write_ranks(&stats, loaded ? state->model.world_size : 0, out);
     write_pages(&stats, out);
     write_encoders(&stats, out);
-    if (loaded && state->model.media_decoder)
-        write_decoder(state->model.media_decoder, out);
+    write_decoder(loaded ? state->model.media_decoder : NULL, out);
     metrics_write_requests(&state->metrics, out);
 }
