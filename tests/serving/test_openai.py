@@ -458,9 +458,9 @@ def errors(client, report):
     client.refused("a message that is none", 400, "messages[0]", messages=["hi"])
     client.refused("an unknown field", 400, "colour", extra_body={"colour": "red"})
     client.refused(
-        "media are not served yet",
-        501,
-        "image",
+        "a picture that is none",
+        400,
+        "image_url",
         messages=[
             {
                 "role": "user",
