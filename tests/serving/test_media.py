@@ -138,6 +138,28 @@ def check_chat(report, daemon):
                  two)
 
 
+KINDS = {"mp4": "video", "webm": "video", "mkv": "video", "gif": "video", "jpg": "image",
+         "png": "image", "wav": "audio", "mp3": "audio", "flac": "audio", "ogg": "audio",
+         "m4a": "audio"}
+
+
+def check_files(report, daemon):
+    """A file of each container and codec; videos of the same length are as many tokens."""
+    n_tokens = {}
+    for path in sorted((TESTS / "data" / "media").iterdir()):
+        kind = "audio" if path.name == "tone.webm" else KINDS.get(path.suffix[1:])
+        if not kind:
+            continue
+        uri = f"data:{kind}/x;base64," + base64.b64encode(path.read_bytes()).decode()
+        status, answer = chat(daemon, [{"type": f"{kind}_url", f"{kind}_url": {"url": uri}},
+                                       {"type": "text", "text": "What is it?"}])
+        report.check(f"{path.name} is answered", status == 200, answer)
+        n_tokens[path.name] = answer.get("usage", {}).get("prompt_tokens", 0)
+    long = {n_tokens[name] for name in ("h264.mp4", "h264.mkv", "vp8.webm", "vp9.webm", "av1.webm")}
+    report.check("32 frames are as many tokens in any container", len(long) == 1, n_tokens)
+    report.check("fewer frames are fewer tokens", n_tokens["h264_few.mp4"] < min(long) / 2, n_tokens)
+
+
 def check_refusals(report, daemon):
     whole = png(64, 48)
     cases = [
@@ -209,6 +231,8 @@ def main():
         check_chat(report, daemon)
         check_refusals(report, daemon)
         check_deaths(report, daemon)
+    with Daemon(GOLDENS / "ple" / "checkpoint", "--tp", "2") as daemon:
+        check_files(report, daemon)
     report.close()
 
 
