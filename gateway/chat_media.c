@@ -177,7 +177,7 @@ static enum status read_audio_part(struct reader *r, const struct json_value *pa
     int n = snprintf(mime_type, sizeof mime_type, "audio/%s", format->text);
     if (format->length == 0 || n < 0 || (size_t)n >= sizeof mime_type ||
         strlen(format->text) != format->length ||
-        media_source_set_mime_type(source, mime_type, (size_t)n, NULL) != STATUS_OK)
+        media_source_check_mime_type(source, mime_type, (size_t)n, NULL) != STATUS_OK)
         return wrong(r, "input_audio.format", "must be \"wav\", \"mp3\", \"flac\" or \"ogg\"");
     source->base64 = data->text;
     source->n = data->length;

@@ -28,8 +28,8 @@ static enum status take_medium(struct maker *m, size_t i, const Gemmad__V1__Medi
                                  &source.kind))
         return error_set(m->err, STATUS_INVALID_ARGUMENT,
                          "media[%zu].mime_type: must be image/..., video/... or audio/...", i);
-    enum status st = media_source_set_mime_type(&source, (const char *)medium->mime_type.data,
-                                                medium->mime_type.len, m->err);
+    enum status st = media_source_check_mime_type(&source, (const char *)medium->mime_type.data,
+                                                  medium->mime_type.len, m->err);
     if (st != STATUS_OK)
         return st;
     if (source.n == 0)

@@ -45,7 +45,6 @@ static enum status decode(const struct media_source *source, const unsigned char
         .kind = source->kind,
         .bytes = bytes,
         .n_bytes = n,
-        .mime_type = source->mime_type[0] ? source->mime_type : NULL,
         .max_tokens = source->max_tokens,
     };
     if (source->kind == MEDIA_IMAGE && wish.max_tokens == 0)

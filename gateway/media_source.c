@@ -61,23 +61,21 @@ static bool may_be(const struct media_source *source, enum media_kind kind)
            (kind == MEDIA_VIDEO && source->kind == MEDIA_AUDIO);
 }
 
-enum status media_source_set_mime_type(struct media_source *source, const char *text, size_t n,
-                                       struct error *err)
+enum status media_source_check_mime_type(const struct media_source *source, const char *text,
+                                         size_t n, struct error *err)
 {
     bool well_formed = n > 0 && n <= MEDIA_MAX_MIME_BYTES;
     for (size_t i = 0; well_formed && i < n; i++)
         well_formed = is_mime_character(text[i]);
     if (!well_formed)
         return error_set(err, STATUS_INVALID_ARGUMENT, "%s: no mime type", source->field);
-    for (size_t i = 0; i < n; i++)
-        source->mime_type[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + 32 : text[i]);
-    source->mime_type[n] = '\0';
+    static const char any[] = "application/octet-stream";
     enum media_kind kind;
-    if (strcmp(source->mime_type, "application/octet-stream") == 0)
-        source->mime_type[0] = '\0';
-    else if (!media_kind_of_mime_type(text, n, &kind) || !may_be(source, kind))
-        return error_set(err, STATUS_INVALID_ARGUMENT, "%s: %s is no type of %s", source->field,
-                         source->mime_type, media_kind_name(source->kind));
+    if (n == sizeof any - 1 && strncasecmp(text, any, n) == 0)
+        return STATUS_OK;
+    if (!media_kind_of_mime_type(text, n, &kind) || !may_be(source, kind))
+        return error_set(err, STATUS_INVALID_ARGUMENT, "%s: %.*s is no type of %s", source->field,
+                         (int)n, text, media_kind_name(source->kind));
     return STATUS_OK;
 }
 
@@ -101,7 +99,7 @@ static enum status read_data(struct media_source *source, const char *text, size
     size_t n_type = (size_t)(end_of_type - text);
     source->base64 = comma + 1;
     source->n = n - n_head - 1;
-    return n_type ? media_source_set_mime_type(source, text, n_type, err) : STATUS_OK;
+    return n_type ? media_source_check_mime_type(source, text, n_type, err) : STATUS_OK;
 }
 
 enum status media_source_set_url(struct media_source *source, const char *url, size_t n,

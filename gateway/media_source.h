@@ -16,7 +16,6 @@
 struct media_source {
     char field[96]; /* its place in the request, for messages */
     enum media_kind kind;
-    char mime_type[MEDIA_MAX_MIME_BYTES + 1]; /* in lower case; "": the client does not say */
     /* One of these. */
     const unsigned char *bytes; /* [n] as they are */
     const char *base64;         /* [n] characters */
@@ -40,9 +39,10 @@ const char *media_kind_name(enum media_kind kind);
 
 /* The functions fill in source, of which field and kind are set; errors begin with the field. */
 
-/* A mime type that a client says. INVALID_ARGUMENT: none, or not of the source's kind. */
-NODISCARD enum status media_source_set_mime_type(struct media_source *source, const char *text,
-                                                 size_t n, struct error *err);
+/* A mime type that a client says; beyond that the bytes decide. INVALID_ARGUMENT: none, or not of
+ * the source's kind. */
+NODISCARD enum status media_source_check_mime_type(const struct media_source *source,
+                                                   const char *text, size_t n, struct error *err);
 /* The kind by a mime type: "image/png" is an image. False: none of them. */
 bool media_kind_of_mime_type(const char *text, size_t n, enum media_kind *out);
 /* "data:image/png;base64,..." or an address of http or https, which is not looked at here.

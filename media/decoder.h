@@ -26,14 +26,13 @@ struct media_decoder_config {
     enum media_audio_form audio; /* what the model takes */
 };
 
-/* What one file is to become. */
+/* What one file is to become; its bytes say what it is. */
 struct media_wish {
     enum media_kind kind;
     const unsigned char *bytes;
     size_t n_bytes;
-    const char *mime_type; /* as the client says, or NULL: the bytes decide */
-    uint32_t max_tokens;   /* of an image or a frame: 70, 140, 280, 560, 1120; 0: 280, of a video's
-                              frame 70 */
+    uint32_t max_tokens; /* of an image or a frame: 70, 140, 280, 560, 1120; 0: 280, of a video's
+                            frame 70 */
 };
 
 struct media_decoder_stats {

@@ -1,6 +1,5 @@
 #include "tests/gateway/fake_decoder.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,8 +10,6 @@ enum status media_decode(struct media_decoder *decoder, const struct media_wish 
 {
     decoder->n_decoded++;
     decoder->last = *wish;
-    snprintf(decoder->mime_type, sizeof decoder->mime_type, "%s",
-             wish->mime_type ? wish->mime_type : "");
     char *text = mem_copy(wish->bytes, wish->n_bytes);
     char *at = text;
     uint32_t n_tokens = (uint32_t)strtoul(text, &at, 10);

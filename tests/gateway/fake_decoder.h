@@ -8,8 +8,7 @@
 
 struct media_decoder {
     unsigned n_decoded;
-    struct media_wish last; /* bytes and mime_type are gone */
-    char mime_type[64];     /* of the last; "": none */
+    struct media_wish last; /* its bytes are gone */
 };
 
 #endif
