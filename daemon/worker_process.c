@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child_process.h"
+
 extern char **environ;
 
 // Standard input from nowhere, the control socket, nothing else.
@@ -20,21 +22,6 @@ static void describe_files(posix_spawn_file_actions_t *files, int control_fd)
     posix_spawn_file_actions_addopen(files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(files, control_fd, WORKER_CONTROL_FD);
     posix_spawn_file_actions_addclosefrom_np(files, WORKER_CONTROL_FD + 1);
-}
-
-// The coordinator blocks its signals to take them from a descriptor; the worker starts afresh.
-static void describe_signals(posix_spawnattr_t *attributes)
-{
-    sigset_t none;
-    sigset_t all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_init(attributes);
-    posix_spawnattr_setsigmask(attributes, &none);
-    posix_spawnattr_setsigdefault(attributes, &all);
-    posix_spawnattr_setpgroup(attributes, 0);
-    posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                             POSIX_SPAWN_SETPGROUP);
 }
 
 enum status worker_process_start(const char *path, uint32_t rank, int control_fd, pid_t *out,
@@ -51,7 +38,7 @@ enum status worker_process_start(const char *path, uint32_t rank, int control_fd
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
     describe_files(&files, control_fd);
-    describe_signals(&attributes);
+    child_process_attributes(&attributes); // the coordinator blocks signals, which it reads
     pid_t pid;
     int cause = posix_spawn(&pid, path, &files, &attributes, argv, environ);
     posix_spawn_file_actions_destroy(&files);

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child_process.h"
 #include "base/clock.h"
 
 #define START_TIMEOUT_NS (30 * NS_PER_S)
@@ -29,21 +30,6 @@ static void describe_files(posix_spawn_file_actions_t *files, int socket_fd)
     posix_spawn_file_actions_addclosefrom_np(files, PROTOCOL_CHILD_FD + 1);
 }
 
-// In a process group of its own: a Ctrl-C at a terminal is for the coordinator.
-static void describe_process(posix_spawnattr_t *attributes)
-{
-    sigset_t none;
-    sigset_t all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_init(attributes);
-    posix_spawnattr_setsigmask(attributes, &none);
-    posix_spawnattr_setsigdefault(attributes, &all);
-    posix_spawnattr_setpgroup(attributes, 0);
-    posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                             POSIX_SPAWN_SETPGROUP);
-}
-
 static int spawn(const char *program, uint64_t max_bytes, int socket_fd, pid_t *out)
 {
     char parent_text[24];
@@ -56,7 +42,7 @@ static int spawn(const char *program, uint64_t max_bytes, int socket_fd, pid_t *
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
     describe_files(&files, socket_fd);
-    describe_process(&attributes);
+    child_process_attributes(&attributes);
     int cause = posix_spawn(out, program, &files, &attributes, argv, no_environment);
     posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&attributes);
